@@ -1,0 +1,3 @@
+module github.com/drain-operator/drain-operator
+
+go 1.26.0
