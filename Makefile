@@ -1,0 +1,30 @@
+# drain-operator: `make help` says what there is.
+SHELL := /bin/bash -o pipefail
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+BIN := $(CURDIR)/bin
+export PATH := $(BIN):$(PATH)
+
+include $(wildcard hack/make/*.mk)
+
+.PHONY: help
+help: ## Show this help.
+	@awk 'BEGIN {FS = ":.*## "; printf "Usage: make <target>\n"} \
+	  /^## / {printf "\n%s\n", substr($$0, 4)} \
+	  /^[a-zA-Z0-9_-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+## Code
+
+.PHONY: generate
+generate: $(BIN)/controller-gen ## Generate deep copies, apply configurations, the CRD and RBAC.
+	$(BIN)/controller-gen object applyconfiguration:headerFile=hack/boilerplate.go.txt paths=./api/...
+	$(BIN)/controller-gen crd paths=./api/... output:crd:artifacts:config=config/crd
+
+.PHONY: build
+build: ## Build the operator and the agent for this machine.
+	CGO_ENABLED=0 go build -trimpath -o $(BIN)/ . ./cmd/...
+
+$(BIN)/%: hack/tools/go.mod hack/tools/go.sum
+	@mkdir -p $(BIN)
+	cd hack/tools && go build -o $@ $$(go list tool | grep -E '/$*(/v[0-9]+)?$$')

@@ -1,0 +1,58 @@
+package v1alpha1
+
+// Condition types of a DrainPolicy. Each is set on the first visit, with
+// observedGeneration.
+const (
+	// ConditionReady is True only after a dry-run pod of the namespace came
+	// back from the API server injected. Under mode Observe: after it came
+	// back not injected.
+	ConditionReady = "Ready"
+
+	// ConditionPodsInjected is True when every selected pod carries this
+	// policy's settings of its current generation, or is left alone for a reason.
+	ConditionPodsInjected = "PodsInjected"
+
+	// ConditionConflicting is True when another policy wins pods that this one selects.
+	ConditionConflicting = "Conflicting"
+
+	// ConditionAgentInstallable is False while pods of the namespace get the
+	// native sleep hook, because the agent's image or container was refused
+	// or could not be pulled.
+	ConditionAgentInstallable = "AgentInstallable"
+
+	// ConditionDrainStatusReachable says whether the last drains could read
+	// the drain status; Unknown until a pod has drained.
+	ConditionDrainStatusReachable = "DrainStatusReachable"
+)
+
+// Reasons of the conditions, by condition.
+const (
+	// Ready.
+	ReasonInjectionWorks    = "InjectionWorks"
+	ReasonInjectionDisabled = "InjectionDisabled"
+	ReasonNotInjected       = "NotInjected"
+	ReasonDryRunRefused     = "DryRunRefused"
+	ReasonNamespaceExcluded = "NamespaceExcluded"
+	ReasonObserving         = "Observing"
+
+	// PodsInjected.
+	ReasonAllInjected = "AllInjected"
+	ReasonNoPods      = "NoPods"
+	ReasonOlderPods   = "OlderPods"
+	ReasonPodsSkipped = "PodsSkipped"
+
+	// Conflicting.
+	ReasonNoConflict = "NoConflict"
+	ReasonOutranked  = "Outranked"
+
+	// AgentInstallable.
+	ReasonInstallable  = "Installable"
+	ReasonImagePull    = "ImageCannotBePulled"
+	ReasonPodsRefused  = "PodsRefused"
+	ReasonTryingAgain  = "TryingAgain"
+	ReasonNotNeeded    = "NotNeeded"
+	ReasonNotYetTried  = "NotYetTried"
+	ReasonStatusRead   = "StatusRead"
+	ReasonStatusFailed = "StatusFailed"
+	ReasonNoDrainYet   = "NoDrainYet"
+)

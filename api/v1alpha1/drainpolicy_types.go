@@ -1,0 +1,475 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// DrainPolicy makes the pods that it selects drain before they end: nothing
+// sends them SIGTERM while they still owe a response.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=dp,categories=drain-operator
+// +kubebuilder:printcolumn:name="Pods",type=integer,JSONPath=`.status.pods`
+// +kubebuilder:printcolumn:name="Injected",type=integer,JSONPath=`.status.injected`
+// +kubebuilder:printcolumn:name="Draining",type=integer,JSONPath=`.status.draining`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,priority=1
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type DrainPolicy struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitzero"`
+
+	// spec is what the owner of the workload asks for.
+	// +required
+	Spec DrainPolicySpec `json:"spec,omitzero"`
+
+	// status is what the operator sees.
+	// +optional
+	Status DrainPolicyStatus `json:"status,omitzero"`
+}
+
+// DrainPolicyList is a list of DrainPolicies.
+//
+// +kubebuilder:object:root=true
+type DrainPolicyList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []DrainPolicy `json:"items"`
+}
+
+// Mode says whether a policy acts.
+// +kubebuilder:validation:Enum=Enforce;Observe
+type Mode string
+
+const (
+	// ModeEnforce injects the pods that are created.
+	ModeEnforce Mode = "Enforce"
+	// ModeObserve works everything out and reports it, and changes nothing.
+	ModeObserve Mode = "Observe"
+)
+
+// DrainPolicySpec is what the owner of the workload asks for.
+type DrainPolicySpec struct {
+	// selector selects pods of this namespace, whoever owns them. The empty
+	// selector {} selects all of them.
+	//
+	// Example: {matchLabels: {app: checkout}}
+	// +required
+	// +kubebuilder:validation:XValidation:rule="!has(self.matchLabels) || self.matchLabels.size() <= 32",message="selector.matchLabels must have at most 32 entries"
+	// +kubebuilder:validation:XValidation:rule="!has(self.matchExpressions) || (self.matchExpressions.size() <= 32 && self.matchExpressions.all(e, e.operator in ['In', 'NotIn', 'Exists', 'DoesNotExist']))",message="selector.matchExpressions must have at most 32 entries, with the operator In, NotIn, Exists or DoesNotExist"
+	// +kubebuilder:validation:XValidation:rule="!has(self.matchExpressions) || self.matchExpressions.size() > 32 || self.matchExpressions.all(e, e.operator in ['In', 'NotIn'] ? has(e.values) && e.values.size() > 0 : !has(e.values) || e.values.size() == 0)",message="a selector expression must have values with In and NotIn, and none with Exists and DoesNotExist"
+	Selector *metav1.LabelSelector `json:"selector,omitempty"`
+
+	// mode Enforce injects the pods that are created. Observe works
+	// everything out, reports it, and changes nothing. A change acts at once.
+	// +optional
+	// +default="Enforce"
+	Mode Mode `json:"mode,omitempty"`
+
+	// drainStatus says how it is known what a pod still owes. When none is
+	// given, it is read from the pod's TCP connections.
+	// +optional
+	DrainStatus DrainStatus `json:"drainStatus,omitzero"`
+
+	// preStop describes the hook that keeps a pod alive until its work is done.
+	// +optional
+	// +default={}
+	PreStop PreStop `json:"preStop,omitzero"`
+
+	// gracePeriod bounds the terminationGracePeriodSeconds that pods get.
+	// +optional
+	// +default={}
+	GracePeriod GracePeriod `json:"gracePeriod,omitzero"`
+}
+
+// DrainStatus says where the drain status is read. At most one field is set.
+//
+// +kubebuilder:validation:XValidation:rule="!(has(self.http) && has(self.tcp))",message="drainStatus must have at most one of http and tcp"
+type DrainStatus struct {
+	// http reads it from an endpoint of the workload.
+	// +optional
+	HTTP *HTTPDrainStatus `json:"http,omitempty"`
+
+	// tcp reads it from the connections in the pod's network namespace. It is
+	// a heuristic: streams that pause and protocols without responses need
+	// an endpoint.
+	// +optional
+	TCP *TCPDrainStatus `json:"tcp,omitempty"`
+}
+
+// DrainedWhen says which part of an answer is the drain status.
+// +kubebuilder:validation:Enum=Body;StatusCode;Metric
+type DrainedWhen string
+
+const (
+	// DrainedWhenBody reads the JSON body of the drain-status protocol.
+	DrainedWhenBody DrainedWhen = "Body"
+	// DrainedWhenStatusCode takes 2xx for drained and 503 for not yet.
+	DrainedWhenStatusCode DrainedWhen = "StatusCode"
+	// DrainedWhenMetric takes a sample of a Prometheus page that must be 0.
+	DrainedWhenMetric DrainedWhen = "Metric"
+)
+
+// Scheme of an HTTP request, as in the kubelet's probes.
+// +kubebuilder:validation:Enum=HTTP;HTTPS
+type Scheme string
+
+const (
+	// SchemeHTTP is plain HTTP.
+	SchemeHTTP Scheme = "HTTP"
+	// SchemeHTTPS is HTTP over TLS whose certificate is not verified, as the kubelet does it.
+	SchemeHTTPS Scheme = "HTTPS"
+)
+
+// HTTPDrainStatus is an endpoint that says what the workload still owes.
+//
+// +kubebuilder:validation:XValidation:rule="(self.drainedWhen == 'Metric') == has(self.metric)",message="metric must be set when drainedWhen is Metric, and only then"
+type HTTPDrainStatus struct {
+	// port is the number of a port that the workload listens on, or the name
+	// of a container port.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 1 && self <= 65535 : self.matches('^[a-z0-9]([a-z0-9-]{0,13}[a-z0-9])?$') && self.matches('[a-z]')",message="port must be a number from 1 to 65535 or the name of a container port (at most 15 of a-z, 0-9 and -, with at least one letter)"
+	Port intstr.IntOrString `json:"port"`
+
+	// path of the endpoint; it may carry a query.
+	// +optional
+	// +default="/drain-status"
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="self.startsWith('/') && !self.matches('[[:space:][:cntrl:]#]')",message="path must start with / and have no white space, control character or fragment"
+	Path string `json:"path,omitempty"`
+
+	// scheme of the request. The certificate is not verified under HTTPS, as
+	// the kubelet does it with probes.
+	// +optional
+	// +default="HTTP"
+	Scheme Scheme `json:"scheme,omitempty"`
+
+	// timeoutSeconds is how long one answer may take before it counts as a failure.
+	// +optional
+	// +default=2
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=30
+	TimeoutSeconds int32 `json:"timeoutSeconds,omitempty"`
+
+	// periodSeconds is the time between two looks at an endpoint that answers
+	// at once; one that holds its answer until drained is asked again at once.
+	// +optional
+	// +default=1
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=60
+	PeriodSeconds int32 `json:"periodSeconds,omitempty"`
+
+	// drainedWhen says which part of the answer counts: Body is the
+	// drain-status protocol, StatusCode takes 2xx for drained and 503 for not
+	// yet, Metric a sample of a Prometheus page that must be 0.
+	// +optional
+	// +default="Body"
+	DrainedWhen DrainedWhen `json:"drainedWhen,omitempty"`
+
+	// metric names the samples whose sum must be 0. Only with drainedWhen: Metric.
+	// +optional
+	Metric *MetricSelector `json:"metric,omitempty"`
+}
+
+// MetricSelector selects samples of a Prometheus page.
+type MetricSelector struct {
+	// name of the metric.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:Pattern=`^[a-zA-Z_:][a-zA-Z0-9_:]*$`
+	Name string `json:"name"`
+
+	// matchLabels that a sample must carry to count.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=16
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 128 && k.matches('^[a-zA-Z_][a-zA-Z0-9_]*$') && self[k].size() <= 256)",message="metric.matchLabels must have names of at most 128 letters, digits and _, and values of at most 256 characters"
+	MatchLabels map[string]string `json:"matchLabels,omitempty"`
+}
+
+// TCPDrainStatus reads the drain status from TCP connections.
+type TCPDrainStatus struct {
+	// ports whose accepted connections count. When none is given, the TCP
+	// ports that the pod declares; when it declares none, all it listens on.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:Minimum=1
+	// +kubebuilder:validation:items:Maximum=65535
+	Ports []int32 `json:"ports,omitempty"`
+
+	// idleSeconds is how long a connection on which the pod sent last still
+	// counts as busy: longer than the longest pause within a response.
+	// +optional
+	// +default=2
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=300
+	IdleSeconds int32 `json:"idleSeconds,omitempty"`
+}
+
+// HookStrategy says what the hook does.
+// +kubebuilder:validation:Enum=Agent;Sleep;None
+type HookStrategy string
+
+const (
+	// StrategyAgent runs the drain agent, which waits until the pod has drained.
+	StrategyAgent HookStrategy = "Agent"
+	// StrategySleep uses the native sleep hook for propagationMaxSeconds.
+	StrategySleep HookStrategy = "Sleep"
+	// StrategyNone injects no hook; the grace period is still set.
+	StrategyNone HookStrategy = "None"
+)
+
+// ExistingHook says what becomes of a preStop hook that a container has already.
+// +kubebuilder:validation:Enum=Keep;RunFirst;RunLast;Replace
+type ExistingHook string
+
+const (
+	// ExistingHookKeep leaves a container that has a hook as it is.
+	ExistingHookKeep ExistingHook = "Keep"
+	// ExistingHookRunFirst runs it, then waits.
+	ExistingHookRunFirst ExistingHook = "RunFirst"
+	// ExistingHookRunLast waits, then runs it.
+	ExistingHookRunLast ExistingHook = "RunLast"
+	// ExistingHookReplace drops it.
+	ExistingHookReplace ExistingHook = "Replace"
+)
+
+// ReleaseWhen says what the hook waits for.
+// +kubebuilder:validation:Enum=Drained;OutOfRotation
+type ReleaseWhen string
+
+const (
+	// ReleaseWhenDrained waits until nothing is in flight.
+	ReleaseWhenDrained ReleaseWhen = "Drained"
+	// ReleaseWhenOutOfRotation waits only until nothing sends new work: for
+	// servers that finish their requests themselves on SIGTERM.
+	ReleaseWhenOutOfRotation ReleaseWhen = "OutOfRotation"
+)
+
+// PreStop describes the injected hook.
+//
+// +kubebuilder:validation:XValidation:rule="self.propagationSeconds <= self.propagationMaxSeconds",message="propagationSeconds must not be greater than propagationMaxSeconds"
+// +kubebuilder:validation:XValidation:rule="!has(self.maxHoldSeconds) || self.maxHoldSeconds > self.propagationSeconds",message="maxHoldSeconds must be greater than propagationSeconds"
+// +kubebuilder:validation:XValidation:rule="!has(self.notify) || self.strategy == 'Agent'",message="notify needs strategy Agent"
+// +kubebuilder:validation:XValidation:rule="self.strategy == 'Agent' || self.existingHook in ['Keep', 'Replace']",message="existingHook RunFirst and RunLast need strategy Agent"
+type PreStop struct {
+	// strategy Agent waits until the pod has drained, Sleep uses the native
+	// sleep hook for propagationMaxSeconds, None injects no hook.
+	// +optional
+	// +default="Agent"
+	Strategy HookStrategy `json:"strategy,omitempty"`
+
+	// existingHook says what becomes of a preStop hook that a container has.
+	// +optional
+	// +default="Keep"
+	ExistingHook ExistingHook `json:"existingHook,omitempty"`
+
+	// releaseWhen Drained waits until nothing is in flight; OutOfRotation
+	// only until nothing sends new work, for servers that finish their
+	// requests themselves on SIGTERM.
+	// +optional
+	// +default="Drained"
+	ReleaseWhen ReleaseWhen `json:"releaseWhen,omitempty"`
+
+	// propagationSeconds is how long the pod serves on at least.
+	// +optional
+	// +default=5
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=600
+	PropagationSeconds *int32 `json:"propagationSeconds,omitempty"`
+
+	// propagationMaxSeconds is how long new work is waited for at most.
+	// +optional
+	// +default=30
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=600
+	PropagationMaxSeconds int32 `json:"propagationMaxSeconds,omitempty"`
+
+	// maxHoldSeconds bounds the hold. When unset: the grace at admission less
+	// shutdown. On spot nodes: below the notice.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=3600
+	MaxHoldSeconds *int32 `json:"maxHoldSeconds,omitempty"`
+
+	// notify tells the workload that it starts to drain: POST {"draining": true}.
+	// +optional
+	Notify *Notify `json:"notify,omitempty"`
+}
+
+// Notify is where the workload wants to be told that it starts to drain.
+type Notify struct {
+	// port is the number of a port that the workload listens on, or the name
+	// of a container port.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 1 && self <= 65535 : self.matches('^[a-z0-9]([a-z0-9-]{0,13}[a-z0-9])?$') && self.matches('[a-z]')",message="port must be a number from 1 to 65535 or the name of a container port (at most 15 of a-z, 0-9 and -, with at least one letter)"
+	Port intstr.IntOrString `json:"port"`
+
+	// path of the endpoint.
+	// +optional
+	// +default="/drain"
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="self.startsWith('/') && !self.matches('[[:space:][:cntrl:]#]')",message="path must start with / and have no white space, control character or fragment"
+	Path string `json:"path,omitempty"`
+}
+
+// GracePeriod bounds terminationGracePeriodSeconds.
+//
+// +kubebuilder:validation:XValidation:rule="self.minSeconds <= self.maxSeconds",message="minSeconds must not be greater than maxSeconds"
+// +kubebuilder:validation:XValidation:rule="!has(self.shutdownSeconds) || self.shutdownSeconds < self.maxSeconds",message="shutdownSeconds must be less than maxSeconds"
+type GracePeriod struct {
+	// minSeconds is the least that a pod gets.
+	// +optional
+	// +default=10
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=3600
+	MinSeconds int32 `json:"minSeconds,omitempty"`
+
+	// maxSeconds is the most that a pod gets, unless its owner gave it more.
+	// +optional
+	// +default=600
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=3600
+	MaxSeconds int32 `json:"maxSeconds,omitempty"`
+
+	// shutdownSeconds is what the process needs after SIGTERM to flush, close
+	// and exit. When unset: the pod's own grace.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=600
+	ShutdownSeconds *int32 `json:"shutdownSeconds,omitempty"`
+}
+
+// Outcome is how a drain ended.
+// +kubebuilder:validation:Enum=Drained;TimedOut;Forced;Skipped;Unknown
+type Outcome string
+
+const (
+	// OutcomeDrained: out of rotation, nothing in flight, then SIGTERM.
+	OutcomeDrained Outcome = "Drained"
+	// OutcomeTimedOut: the hold's bound was reached with something still in flight.
+	OutcomeTimedOut Outcome = "TimedOut"
+	// OutcomeForced: killed by SIGKILL: the grace was spent, or a shorter one was asked for.
+	OutcomeForced Outcome = "Forced"
+	// OutcomeSkipped: nothing to hold: the hook could not run, or was released by hand.
+	OutcomeSkipped Outcome = "Skipped"
+	// OutcomeUnknown: the drain status could not be read, or the end was not observed.
+	OutcomeUnknown Outcome = "Unknown"
+)
+
+// DrainPolicyStatus is what the operator sees.
+type DrainPolicyStatus struct {
+	// observedGeneration is the generation of the spec that this status describes.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// pods that the policy covers now: selected, not ended, not won by another policy.
+	// +optional
+	Pods int32 `json:"pods"`
+
+	// injected is how many of pods carry settings of this policy, of whatever generation.
+	// +optional
+	Injected int32 `json:"injected"`
+
+	// outdated is how many of injected carry settings of an older generation.
+	// +optional
+	Outdated int32 `json:"outdated"`
+
+	// draining is how many of pods are terminating now.
+	// +optional
+	Draining int32 `json:"draining"`
+
+	// drainingPods are the pods that are terminating now, oldest first, at most 32.
+	// +optional
+	// +listType=map
+	// +listMapKey=uid
+	// +kubebuilder:validation:MaxItems=32
+	DrainingPods []DrainingPod `json:"drainingPods,omitempty"`
+
+	// drains counts the drains that have ended, by outcome.
+	// +optional
+	Drains DrainCounts `json:"drains,omitzero"`
+
+	// recentDrains are the last drains that ended, newest first, at most 32.
+	// +optional
+	// +listType=map
+	// +listMapKey=uid
+	// +kubebuilder:validation:MaxItems=32
+	RecentDrains []DrainRecord `json:"recentDrains,omitempty"`
+
+	// skipped counts selected pods that are left alone, by reason.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=16
+	Skipped map[string]int32 `json:"skipped,omitempty"`
+
+	// conditions are Ready, PodsInjected, Conflicting, AgentInstallable and
+	// DrainStatusReachable.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// DrainingPod is a pod that is terminating.
+type DrainingPod struct {
+	// name of the pod.
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+	// uid of the pod.
+	// +required
+	// +kubebuilder:validation:MaxLength=64
+	UID string `json:"uid"`
+	// since is when its deletion was accepted.
+	// +required
+	Since metav1.Time `json:"since"`
+}
+
+// DrainCounts counts drains by outcome.
+type DrainCounts struct {
+	// +optional
+	Drained int64 `json:"drained"`
+	// +optional
+	TimedOut int64 `json:"timedOut"`
+	// +optional
+	Forced int64 `json:"forced"`
+	// +optional
+	Skipped int64 `json:"skipped"`
+	// +optional
+	Unknown int64 `json:"unknown"`
+}
+
+// DrainRecord is what became of one drain.
+type DrainRecord struct {
+	// pod is the pod's name.
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Pod string `json:"pod"`
+	// uid of the pod.
+	// +required
+	// +kubebuilder:validation:MaxLength=64
+	UID string `json:"uid"`
+	// outcome of the drain.
+	// +required
+	Outcome Outcome `json:"outcome"`
+	// reason says why in words that a person understands.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Reason string `json:"reason,omitempty"`
+	// durationSeconds from the accepted deletion to the end of the last container, rounded up.
+	// +optional
+	DurationSeconds int32 `json:"durationSeconds"`
+	// inFlight is how many requests were left when the hold ended.
+	// +optional
+	InFlight int64 `json:"inFlight,omitempty"`
+	// endedAt is when the last container ended, or when the pod was seen to be gone.
+	// +required
+	EndedAt metav1.Time `json:"endedAt"`
+}
