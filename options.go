@@ -60,7 +60,7 @@ func parseOptions(args []string) (options, error) {
 func (o *options) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.agentImage, "agent-image", "", "image of the drain agent, by digest: registry/name@sha256:... (required)")
 	flags.StringVar(&o.agentDelivery, "agent-delivery", deliveryAuto, "how the agent gets into pods: ImageVolume, InitContainer, or Auto for an image volume where every Linux node can mount one")
-	flags.BoolVar(&o.avoidEmptyDir, "avoid-emptydir", false, "give pods that a plain kubectl drain evicts the native sleep hook where the agent would need an emptyDir, which makes it refuse them")
+	flags.BoolVar(&o.avoidEmptyDir, "avoid-emptydir", true, "give pods that a plain kubectl drain evicts the native sleep hook where the agent would need an emptyDir, which makes it refuse them")
 	flags.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the operator itself (default: $POD_NAMESPACE)")
 	flags.StringVar(&o.owner, "owner", "drain-operator", "ClusterRole that owns the webhook configuration: deleting it deletes the configuration; empty when run outside a cluster")
 	flags.StringSliceVar(&o.excludedNamespaces, "excluded-namespaces", nil, "further namespaces that are left alone whatever policies they hold, separated by commas")

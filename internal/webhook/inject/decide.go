@@ -57,15 +57,13 @@ func decide(pod *corev1.Pod, namespace string, policies []*v1alpha1.DrainPolicy,
 		return Answer{Result: ResultExcluded, Exclusion: reason}, nil
 	}
 	options.SleepOnly = options.SleepOnly || agentNotInstallable(policies)
-	answer := Answer{Result: ResultObserved, Plan: plan.Build(pod, chosen, options)}
+	answer := Answer{Result: ResultObserved, Plan: plan.Build(chosen, pod, options)}
 	if resolution.Effective == nil {
 		return answer, nil
 	}
 	answer.Result = ResultInjected
 	answer.Again = pod.Labels[v1alpha1.LabelInjected] != ""
-	injected := pod.DeepCopy()
-	plan.Apply(injected, answer.Plan)
-	return answer, injected
+	return answer, plan.Apply(answer.Plan, pod)
 }
 
 // agentNotInstallable is the breaker: it holds for a namespace, whichever

@@ -10,6 +10,9 @@ import (
 	"strings"
 
 	"gomodules.xyz/jsonpatch/v2"
+
+	"github.com/drain-operator/drain-operator/internal/hold"
+	"github.com/drain-operator/drain-operator/internal/plan"
 )
 
 // A pod on the wire may have fields that this build does not know, and a list
@@ -79,23 +82,12 @@ func compareMaps(path string, raw, before, after map[string]any) ([]jsonpatch.Op
 	return patch, nil
 }
 
-// compareLists follows elements by identity. Kept elements must be in the same
-// order before and after: nothing that we do reorders a list.
+// compareLists follows elements by identity.
 func compareLists(path string, raw, before, after []any) ([]jsonpatch.Operation, error) {
-	kept := make([]int, len(after)) // index before, of each element after; -1 when new
-	next := 0
-	for i, element := range after {
-		kept[i] = -1
-		for j := next; j < len(before); j++ {
-			if sameElement(before[j], element) {
-				kept[i], next = j, j+1
-				break
-			}
-		}
-	}
 	if err := checkUnique(path, before, after); err != nil {
 		return nil, err
 	}
+	kept := match(before, after)
 	patch := removals(path, len(before), kept)
 	for i, j := range kept {
 		if j < 0 {
@@ -113,6 +105,38 @@ func compareLists(path string, raw, before, after []any) ([]jsonpatch.Operation,
 		patch = append(patch, changes...)
 	}
 	return patch, nil
+}
+
+// match returns for each element after which one before it is, or -1 when it
+// is new. What has moved counts as new, and only our own elements move: they
+// were not first or last any more when another webhook had added its own.
+func match(before, after []any) []int {
+	kept := make([]int, len(after))
+	next := 0
+	for i, element := range after {
+		kept[i] = -1
+		at := slices.IndexFunc(before[next:], func(b any) bool { return sameElement(b, element) })
+		if at < 0 || isOurs(element) && anyIn(before[next:next+at], after[i+1:]) {
+			continue
+		}
+		kept[i] = next + at
+		next += at + 1
+	}
+	return kept
+}
+
+// anyIn reports whether one of the elements is in the list.
+func anyIn(elements, list []any) bool {
+	return slices.ContainsFunc(elements, func(e any) bool {
+		return slices.ContainsFunc(list, func(l any) bool { return sameElement(e, l) })
+	})
+}
+
+// isOurs reports whether the operator put the element there.
+func isOurs(element any) bool {
+	id := identity(element)
+	return strings.HasPrefix(id, "name "+plan.VolumeName) || strings.HasPrefix(id, "name "+plan.InitContainerName) ||
+		id == "mountPath "+hold.AgentDir
 }
 
 // removals takes out, from the end, what was not kept.
