@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/drain-operator/drain-operator/internal/hold"
+	"github.com/drain-operator/drain-operator/internal/plan"
 )
 
 // StuckAfter is how long a pod must have been unable to start before that
@@ -29,15 +30,25 @@ type AgentPod struct {
 	Trouble string
 }
 
-// AgentPods finds the pods that carry the agent, in the order of pods.
+// AgentPods finds the pods that tell about the agent: those in trouble, and
+// the newest that started.
 func AgentPods(pods []*corev1.Pod) []AgentPod {
-	var found []AgentPod
+	var telling []AgentPod
+	var newest *AgentPod
 	for _, pod := range pods {
-		if a, ok := AgentIn(pod); ok {
-			found = append(found, a)
+		a, ok := AgentIn(pod)
+		switch {
+		case !ok:
+		case a.Trouble != "":
+			telling = append(telling, a)
+		case a.Started && (newest == nil || a.Created.After(newest.Created)):
+			newest = &a
 		}
 	}
-	return found
+	if newest != nil {
+		telling = append(telling, *newest)
+	}
+	return telling
 }
 
 // AgentIn describes the agent in a pod; ok is false when the pod has none, has
@@ -47,7 +58,7 @@ func AgentIn(pod *corev1.Pod) (agent AgentPod, ok bool) {
 	if len(carriers) == 0 || Ended(pod) || pod.DeletionTimestamp != nil {
 		return AgentPod{}, false
 	}
-	volume := agentVolume(pod, carriers[0])
+	volume := agentVolume(pod)
 	agent = AgentPod{
 		Name:    pod.Name,
 		Created: pod.CreationTimestamp.Time,
@@ -74,17 +85,17 @@ func agentCarriers(pod *corev1.Pod) []*corev1.Container {
 	return carriers
 }
 
-// agentVolume is the volume from which a container has the agent, nil if it has none.
-func agentVolume(pod *corev1.Pod, carrier *corev1.Container) *corev1.Volume {
-	mount := slices.IndexFunc(carrier.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == hold.AgentDir })
-	if mount < 0 {
-		return nil
+// agentVolume is the volume from which containers have the agent, nil if the
+// pod has none. Injection adds it last, under a name that is still free; the
+// cache keeps no mounts by which it could be found.
+func agentVolume(pod *corev1.Pod) *corev1.Volume {
+	for i := range slices.Backward(pod.Spec.Volumes) {
+		v := &pod.Spec.Volumes[i]
+		if strings.HasPrefix(v.Name, plan.VolumeName) && (v.Image != nil || v.EmptyDir != nil) {
+			return v
+		}
 	}
-	volume := slices.IndexFunc(pod.Spec.Volumes, func(v corev1.Volume) bool { return v.Name == carrier.VolumeMounts[mount].Name })
-	if volume < 0 {
-		return nil
-	}
-	return &pod.Spec.Volumes[volume]
+	return nil
 }
 
 func anyStarted(pod *corev1.Pod, carriers []*corev1.Container) bool {
@@ -102,15 +113,15 @@ func trouble(pod *corev1.Pod, volume *corev1.Volume, carriers []*corev1.Containe
 	case volume.Image != nil:
 		return volume.Image.Reference, volumeTrouble(pod, volume, carriers)
 	default:
-		return initTrouble(pod, volume)
+		return initTrouble(pod)
 	}
 }
 
-// initTrouble looks at the init container that fills the volume, which is the
-// first that mounts it. It is ours: whatever keeps it is our trouble.
-func initTrouble(pod *corev1.Pod, volume *corev1.Volume) (image, waiting string) {
+// initTrouble looks at the init container that installs the agent. It is ours:
+// whatever keeps it is our trouble.
+func initTrouble(pod *corev1.Pod) (image, waiting string) {
 	ours := slices.IndexFunc(pod.Spec.InitContainers, func(c corev1.Container) bool {
-		return slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == volume.Name })
+		return strings.HasPrefix(c.Name, plan.InitContainerName)
 	})
 	if ours < 0 {
 		return "", ""

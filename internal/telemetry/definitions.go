@@ -27,13 +27,13 @@ const (
 	labelNamespace = "namespace"
 	labelPolicy    = "policy"
 	labelOutcome   = "outcome"
-	labelDelivery  = "delivery"
-	labelReason    = "reason"
 )
 
-// leaderOnly is true of what only the leader counts, so that a sum over the
-// replicas is right.
-const leaderOnly = "Counted by the leader only, once for each drain."
+// Who counts: sums over the replicas are right in both cases.
+const (
+	leaderOnly  = "Counted by the leader only, once for each drain."
+	eachReplica = "Each replica counts what it answers. Dry runs do not count."
+)
 
 var (
 	drains = Definition{
@@ -66,33 +66,35 @@ var (
 	injections = Definition{
 		Name:   "drain_operator_injections_total",
 		Kind:   Counter,
-		Labels: []string{labelNamespace, labelPolicy, labelDelivery},
-		Help:   "Pods injected at admission, by the way in which the agent gets into them.",
-		Notes:  "Deliveries: ImageVolume, InitContainer, and None for pods without the agent. Dry runs are not counted.",
+		Labels: []string{"result"},
+		Help:   "Pod creations that the injection webhook answered, by result: Injected, InjectedAgain (was injected before), Observed (would have been), Excluded, NotSelected, Failed.",
+		Notes:  eachReplica,
 	}
 	exclusions = Definition{
-		Name:   "drain_operator_exclusions_total",
+		Name:   "drain_operator_injection_exclusions_total",
 		Kind:   Counter,
-		Labels: []string{labelReason},
-		Help:   "Selected pods that were left alone at admission, by reason.",
+		Labels: []string{"reason"},
+		Help:   "Selected pods that were left alone when they were created, by reason.",
+		Notes:  eachReplica,
 	}
 	notes = Definition{
 		Name:   "drain_operator_injection_notes_total",
 		Kind:   Counter,
-		Labels: []string{labelReason},
-		Help:   "Injections that could not do all that the policy asks for, by reason.",
+		Labels: []string{"reason"},
+		Help:   "Things that a person should know about injected pods, by reason.",
+		Notes:  eachReplica,
 	}
-	failures = Definition{
-		Name:   "drain_operator_injection_failures_total",
-		Kind:   Counter,
-		Labels: []string{labelReason},
-		Help:   "Pods that were admitted without injection because it failed, by reason.",
+	answering = Definition{
+		Name:  "drain_operator_injection_duration_seconds",
+		Kind:  Histogram,
+		Help:  "Time to answer a pod creation, from the decoded request to the answer.",
+		Notes: eachReplica,
 	}
 )
 
 // Definitions are all metrics of the operator itself, in the order of the
 // documentation. Those of its libraries come on top.
-var Definitions = []Definition{drains, duration, draining, dropped, injections, exclusions, notes, failures}
+var Definitions = []Definition{drains, duration, draining, dropped, injections, exclusions, notes, answering}
 
 // buckets of durations, in seconds: a drain takes from propagation (5) to the
 // largest grace (3600).

@@ -15,9 +15,6 @@ func Page() string {
 		if len(d.Labels) > 0 {
 			fmt.Fprintf(&b, "- labels: `%s`\n", strings.Join(d.Labels, "`, `"))
 		}
-		if d.Kind == Histogram {
-			fmt.Fprintf(&b, "- buckets in seconds: %s\n", strings.Trim(fmt.Sprint(buckets), "[]"))
-		}
 		if d.Notes != "" {
 			fmt.Fprintf(&b, "\n%s\n", d.Notes)
 		}

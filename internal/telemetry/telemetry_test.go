@@ -62,45 +62,37 @@ func value(m *dto.Metric) float64 {
 
 func TestSeriesOfAPolicyGoWithIt(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	r, err := New(registry)
+	r, err := NewDrains(registry)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, policy := range []string{"web", "gone"} {
-		r.Injected("shop", policy, "ImageVolume")
 		r.Drained("shop", policy, v1alpha1.DrainRecord{Outcome: v1alpha1.OutcomeDrained, Cause: v1alpha1.CauseHoldEnded, DurationSeconds: 7})
 		r.Drained("shop", policy, v1alpha1.DrainRecord{Outcome: v1alpha1.OutcomeUnknown, Cause: v1alpha1.CauseEndNotObserved})
 		r.Draining("shop", policy, 3)
 	}
-	r.Excluded("OptedOut")
-	r.Noted("SmallContainer")
-	r.Failed("NoCache")
 	r.Dropped()
 
 	r.Forget("shop", "gone")
 
 	want := map[string]float64{
-		"drain_operator_drains_total namespace=shop outcome=Drained policy=web":          1,
-		"drain_operator_drains_total namespace=shop outcome=Unknown policy=web":          1,
-		"drain_operator_drain_duration_seconds namespace=shop policy=web":                1,
-		"drain_operator_draining_pods namespace=shop policy=web":                         3,
-		"drain_operator_injections_total delivery=ImageVolume namespace=shop policy=web": 1,
-		"drain_operator_exclusions_total reason=OptedOut":                                1,
-		"drain_operator_injection_notes_total reason=SmallContainer":                     1,
-		"drain_operator_injection_failures_total reason=NoCache":                         1,
-		"drain_operator_drain_records_dropped_total":                                     1,
+		"drain_operator_drains_total namespace=shop outcome=Drained policy=web": 1,
+		"drain_operator_drains_total namespace=shop outcome=Unknown policy=web": 1,
+		"drain_operator_drain_duration_seconds namespace=shop policy=web":       1,
+		"drain_operator_draining_pods namespace=shop policy=web":                3,
+		"drain_operator_drain_records_dropped_total":                            1,
 	}
 	if diff := cmp.Diff(want, series(t, registry)); diff != "" {
 		t.Errorf("series (-want +got):\n%s", diff)
 	}
 }
 
-func TestEveryDefinitionIsRegistered(t *testing.T) {
+func TestRegisteringTwiceFails(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	if _, err := New(registry); err != nil {
+	if _, err := NewDrains(registry); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := New(registry); err == nil {
+	if _, err := NewDrains(registry); err == nil {
 		t.Error("a second registration did not fail")
 	}
 }
