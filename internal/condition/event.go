@@ -50,9 +50,9 @@ func transitions(before, after []metav1.Condition) []Event {
 		switch {
 		case old != nil && old.Status == c.Status:
 		case c.Status != well:
-			events = append(events, Event{Type: corev1.EventTypeWarning, Reason: c.Reason, Action: ActionCheck, Message: c.Message})
+			events = append(events, Event{Type: corev1.EventTypeWarning, Reason: c.Reason, Action: ActionCheck, Message: Shorten(c.Message)})
 		case c.Type == v1alpha1.ConditionReady || old != nil && old.Status != metav1.ConditionUnknown:
-			events = append(events, Event{Type: corev1.EventTypeNormal, Reason: c.Reason, Action: ActionCheck, Message: c.Message})
+			events = append(events, Event{Type: corev1.EventTypeNormal, Reason: c.Reason, Action: ActionCheck, Message: Shorten(c.Message)})
 		}
 	}
 	return events
@@ -89,8 +89,7 @@ func said(records []v1alpha1.DrainRecord) string {
 	if more := len(records) - len(parts); more > 0 {
 		parts = append(parts, fmt.Sprintf("and %d more", more))
 	}
-	message := strings.Join(parts, "; ")
-	return strings.ToValidUTF8(message[:min(len(message), 1000)], "")
+	return Shorten(strings.Join(parts, "; "))
 }
 
 // listed renders counts, the names in order: "3 of a, 1 of b".
@@ -109,4 +108,16 @@ func count32(n int32, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// maxMessage is how much of a message is kept, in bytes: an event has room for
+// 1024, and what others write into messages is bounded by nobody.
+const maxMessage = 768
+
+// Shorten bounds a message.
+func Shorten(message string) string {
+	if len(message) <= maxMessage {
+		return message
+	}
+	return strings.ToValidUTF8(message[:maxMessage], "") + "…"
 }

@@ -149,3 +149,24 @@ func (t Trial) notInjected() string {
 		return "a dry-run pod came back as it was: look whether the operator's pods are ready, whether its MutatingWebhookConfiguration lists this namespace, and whether another webhook undoes the injection"
 	}
 }
+
+// RestoredTrial is the trial that another leader made, as far as the policy's
+// status tells: a new leader must not try all policies at once. It is due at
+// a time within TrialPeriod that depends on the policy. Where the status tells
+// of no success, there was none.
+func RestoredTrial(p *v1alpha1.DrainPolicy, now time.Time) Trial {
+	before := find(p, v1alpha1.ConditionReady)
+	if before == nil || before.Status != metav1.ConditionTrue || before.ObservedGeneration != p.Generation {
+		return Trial{}
+	}
+	result := ResultInjected
+	if p.Spec.Mode == v1alpha1.ModeObserve {
+		result = ResultNotInjected
+	}
+	var spread uint32
+	for _, b := range []byte(p.UID) {
+		spread = spread*31 + uint32(b)
+	}
+	age := time.Duration(spread%uint32(TrialPeriod/time.Second)) * time.Second
+	return Trial{Result: result, Generation: p.Generation, Mode: p.Spec.Mode, At: now.Add(-age), Tries: 1}
+}
