@@ -78,6 +78,7 @@ func run(ctx context.Context, config *rest.Config, o options) error {
 		func() error { return addWebhook(mgr, policies, options) },
 		func() error { return addRegistration(mgr, policies, o) },
 		func() error { return addRotator(mgr, o) },
+		func() error { return addControllers(ctx, mgr, options) },
 		func() error { return addHealth(ctx, mgr, serving) },
 	} {
 		if err := add(); err != nil {
@@ -160,4 +161,12 @@ func addRotator(mgr ctrl.Manager, o options) error {
 		},
 	}
 	return rotator.SetupWithManager(mgr)
+}
+
+func addControllers(ctx context.Context, mgr ctrl.Manager, options func() plan.Options) error {
+	drains, err := telemetry.NewDrains(metrics.Registry)
+	if err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
+	return controllers.Setup(ctx, mgr, controllers.Options{Plan: options, Metrics: drains, Clock: clock.RealClock{}})
 }

@@ -24,21 +24,11 @@ type Injections struct {
 // exists from the start, so that the first event is an increase.
 func NewInjections(registerer prometheus.Registerer) (*Injections, error) {
 	m := &Injections{
-		results: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "drain_operator_injections_total",
-			Help: "Pod creations that the injection webhook answered, by result: Injected, InjectedAgain (was injected before), Observed (would have been), Excluded, NotSelected, Failed.",
-		}, []string{"result"}),
-		exclusions: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "drain_operator_injection_exclusions_total",
-			Help: "Selected pods that were left alone when they were created, by reason.",
-		}, []string{"reason"}),
-		notes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "drain_operator_injection_notes_total",
-			Help: "Things that a person should know about injected pods, by reason.",
-		}, []string{"reason"}),
+		results:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: injections.Name, Help: injections.Help}, injections.Labels),
+		exclusions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: exclusions.Name, Help: exclusions.Help}, exclusions.Labels),
+		notes:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: notes.Name, Help: notes.Help}, notes.Labels),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name:    "drain_operator_injection_duration_seconds",
-			Help:    "Time to answer a pod creation, from the decoded request to the answer.",
+			Name: answering.Name, Help: answering.Help,
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 14),
 		}),
 	}
