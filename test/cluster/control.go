@@ -112,7 +112,7 @@ func (c *Cluster) StartComponent(ctx context.Context, name string) error {
 	return c.changeComponent(ctx, name, "start")
 }
 
-// StopComponent ends a component (SIGTERM, after 20 s SIGKILL) and keeps it down.
+// StopComponent ends a component (SIGTERM, after 5 s SIGKILL) and keeps it down.
 func (c *Cluster) StopComponent(ctx context.Context, name string) error {
 	return c.changeComponent(ctx, name, "stop")
 }

@@ -41,6 +41,9 @@ func (c *Cluster) load(ctx context.Context, s *state, archives ...string) ([]ima
 			if err := c.ctr(ctx, s, nil, "images", "tag", "--force", ref.Name, byDigest(ref)); err != nil {
 				return nil, fmt.Errorf("load %s: %w", archive, err)
 			}
+			if err := c.awaitManaged(ctx, s, ref.Name, byDigest(ref)); err != nil {
+				return nil, fmt.Errorf("load %s: %w", archive, err)
+			}
 		}
 		all = append(all, refs...)
 	}
@@ -68,13 +71,39 @@ func byDigest(ref image.Ref) string {
 }
 
 func (c *Cluster) ctr(ctx context.Context, s *state, stdin *os.File, args ...string) error {
+	_, err := c.ctrOutput(ctx, s, stdin, args...)
+	return err
+}
+
+func (c *Cluster) ctrOutput(ctx context.Context, s *state, stdin *os.File, args ...string) (string, error) {
 	var output bytes.Buffer
 	cmd := Command{Args: append([]string{"ctr"}, args...), Stdout: &output, Stderr: &output}
 	if stdin != nil {
 		cmd.Stdin = stdin
 	}
 	if err := c.execIn(ctx, s, cmd); err != nil {
-		return fmt.Errorf("ctr %v: %w: %s", args, err, tail(output.Bytes(), 10))
+		return "", fmt.Errorf("ctr %v: %w: %s", args, err, tail(output.Bytes(), 10))
+	}
+	return output.String(), nil
+}
+
+// awaitManaged waits until the kubelet's side of containerd has taken notice of
+// the names: a pod that came earlier would make it look for a registry.
+func (c *Cluster) awaitManaged(ctx context.Context, s *state, names ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for _, name := range names {
+		filter := fmt.Sprintf(`name==%q,labels."io.cri-containerd.image"==managed`, name)
+		for {
+			listed, err := c.ctrOutput(ctx, s, nil, "images", "list", "--quiet", filter)
+			if err != nil {
+				return err
+			}
+			if listed != "" {
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
 	}
 	return nil
 }

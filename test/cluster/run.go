@@ -8,6 +8,9 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
+	"syscall"
+	"time"
 )
 
 // Run runs a program of the host with KUBECONFIG set: on the cluster that is up,
@@ -25,7 +28,7 @@ func (c *Cluster) Run(ctx context.Context, args []string, stdin io.Reader, stdou
 	if err != nil {
 		err = errors.Join(err, c.saveLogs())
 	}
-	lifeline.Close()
+	defer lifeline.Close()
 	return errors.Join(err, c.Down(context.WithoutCancel(ctx)))
 }
 
@@ -40,6 +43,13 @@ func (c *Cluster) runProgram(ctx context.Context, args []string, stdin io.Reader
 		"CLUSTER_DIR="+c.Dir,
 		"PATH="+bin+":"+os.Getenv("PATH"))
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 30 * time.Second
+	// The program must not go on without its cluster. The signal comes when the
+	// thread that started it ends, so that one has to stay.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	return cmd.Run()
 }
 

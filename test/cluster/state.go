@@ -27,8 +27,6 @@ type state struct {
 	Port int `json:"port"`
 	// Ready is set once everything answered.
 	Ready bool `json:"ready"`
-	// CgroupRoots are the folders to remove when the cluster is gone.
-	CgroupRoots []string `json:"cgroupRoots"`
 }
 
 func (c *Cluster) readState() (*state, error) {
@@ -108,7 +106,7 @@ func (c *Cluster) lock() (unlock func(), err error) {
 		if err != nil {
 			return nil, fmt.Errorf("state directory: %w", err)
 		}
-		if err := flock(dir, unix.LOCK_EX); err != nil {
+		if err := c.flockAloud(dir); err != nil {
 			dir.Close()
 			return nil, fmt.Errorf("lock %s: %w", c.Dir, err)
 		}
@@ -117,6 +115,16 @@ func (c *Cluster) lock() (unlock func(), err error) {
 		}
 		dir.Close() // someone took the cluster down while we waited
 	}
+}
+
+// flockAloud says so when it has to wait.
+func (c *Cluster) flockAloud(dir *os.File) error {
+	err := flock(dir, unix.LOCK_EX|unix.LOCK_NB)
+	if !errors.Is(err, unix.EWOULDBLOCK) {
+		return err
+	}
+	fmt.Fprintf(c.Log, "another command works on %s; waiting for it…\n", c.Dir)
+	return flock(dir, unix.LOCK_EX)
 }
 
 func sameFile(f *os.File, path string) bool {

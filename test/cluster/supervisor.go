@@ -124,7 +124,7 @@ func startUnits(s *spec, r *reaper) map[string]*unit {
 // nodeEnv is the environment of everything on the node. Proxies of the host do
 // not apply to it, and containerd finds its shim on the PATH.
 func nodeEnv(s *spec) []string {
-	path := []string{s.Bin, "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"}
+	path := append([]string{s.Bin}, systemPath...)
 	return []string{
 		"PATH=" + strings.Join(path, ":"),
 		"HOME=/root",

@@ -15,7 +15,9 @@ import (
 const (
 	probePeriod  = 100 * time.Millisecond
 	restartPause = time.Second
-	stopTimeout  = 20 * time.Second
+	// stopTimeout is how long a component may take to end by itself: kube-apiserver
+	// would wait for its watches.
+	stopTimeout = 5 * time.Second
 )
 
 // Status is what the supervisor tells of one component.
