@@ -4,7 +4,10 @@ package cluster_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -103,7 +106,7 @@ func (h *harness) supervisor(t *testing.T) int {
 
 // hostState is what a cluster might leave on the host.
 type hostState struct {
-	Mounts, Interfaces, Tables, Cgroups, Files, Settings []string
+	Mounts, Interfaces, Tables, Files, Settings []string
 }
 
 func observe(t *testing.T) hostState {
@@ -112,7 +115,6 @@ func observe(t *testing.T) hostState {
 		Mounts:     lines(t, "/proc/self/mounts"),
 		Interfaces: interfaces(t),
 		Tables:     tables(t),
-		Cgroups:    cgroups(t),
 		Files:      hostFiles(t),
 		Settings:   settings(t),
 	}
@@ -156,26 +158,17 @@ func tables(t *testing.T) []string {
 	return strings.Split(string(out), "\n")
 }
 
-// ours is the beginning of the names of all clusters' cgroups. The test of the
-// harness is the only one that looks at them as a whole, and others may run beside
-// it: only what is new counts, see leftovers.
-const ours = "drain-operator-"
-
-func cgroups(t *testing.T) []string {
+// cgroups lists the cluster's own: others may run beside this test.
+func (h *harness) cgroups(t *testing.T) []string {
 	t.Helper()
-	var found []string
-	err := filepath.WalkDir("/sys/fs/cgroup", func(path string, entry fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err == nil && entry.IsDir() && strings.HasPrefix(entry.Name(), ours) {
-			found = append(found, path)
-			return fs.SkipDir
-		}
-		return err
-	})
+	sum := sha256.Sum256([]byte(h.dir))
+	name := "drain-operator-" + hex.EncodeToString(sum[:4])
+	found, err := filepath.Glob("/sys/fs/cgroup/*/" + name)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if _, err := os.Stat("/sys/fs/cgroup/" + name); err == nil {
+		found = append(found, "/sys/fs/cgroup/"+name)
 	}
 	return found
 }
@@ -208,12 +201,14 @@ func settings(t *testing.T) []string {
 	return all
 }
 
+var nodeNamespaces = []string{"pid", "mnt", "net"}
+
 // namespaces identifies the node of a supervisor by its PID, mount and network
 // namespaces.
 func namespaces(t *testing.T, pid int) []string {
 	t.Helper()
 	var all []string
-	for _, name := range []string{"pid", "mnt", "net"} {
+	for _, name := range nodeNamespaces {
 		link, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, name))
 		if err != nil {
 			t.Fatal(err)
@@ -224,22 +219,31 @@ func namespaces(t *testing.T, pid int) []string {
 }
 
 // processesIn lists the processes that are in one of the namespaces or name the
-// state directory.
+// state directory. A process that has ended and waits to be collected by the
+// host's first one is in none.
 func processesIn(node []string, dir string) []string {
 	var found []string
-	links, _ := filepath.Glob("/proc/[0-9]*/ns/*")
-	for _, path := range links {
-		if link, err := os.Readlink(path); err == nil && slices.Contains(node, link) {
-			found = append(found, path)
+	all, _ := filepath.Glob("/proc/[0-9]*")
+	for _, process := range all {
+		stat, err := os.ReadFile(process + "/stat")
+		if err != nil || bytes.Contains(stat, []byte(") Z ")) {
+			continue
 		}
-	}
-	commands, _ := filepath.Glob("/proc/[0-9]*/cmdline")
-	for _, path := range commands {
-		if data, err := os.ReadFile(path); err == nil && strings.Contains(string(data), dir) {
-			found = append(found, path)
+		command, _ := os.ReadFile(process + "/cmdline")
+		if strings.Contains(string(command), dir) || inNamespaces(process, node) {
+			found = append(found, fmt.Sprintf("%s %q", process, command))
 		}
 	}
 	return found
+}
+
+func inNamespaces(process string, node []string) bool {
+	for _, name := range nodeNamespaces {
+		if link, err := os.Readlink(process + "/ns/" + name); err == nil && slices.Contains(node, link) {
+			return true
+		}
+	}
+	return false
 }
 
 // waitFor looks until nothing is left: the kernel ends a node a moment after its
@@ -262,6 +266,9 @@ func (h *harness) assertNothingLeft(t *testing.T, before hostState, node []strin
 	}
 	if _, err := os.Stat(h.dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("state directory is still there (%v)", err)
+	}
+	if left := h.cgroups(t); len(left) > 0 {
+		t.Errorf("cgroups left: %v", left)
 	}
 	if diff := cmp.Diff(before, observe(t)); diff != "" {
 		t.Errorf("the host differs from before (-before +after):\n%s", diff)
@@ -311,6 +318,9 @@ func TestKilledRunnerTakesTheClusterWithIt(t *testing.T) {
 	}
 	_ = cmd.Wait()
 	waitFor(t, "processes", func() []string { return processesIn(node, h.dir) })
+	if err := os.Remove(filepath.Dir(h.dir)); err != nil {
+		t.Errorf("the state directory is left: %v", err)
+	}
 	h.assertNothingLeft(t, before, node)
 }
 

@@ -28,7 +28,7 @@ func mountNode(s *spec) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
 	}
-	for _, dir := range []string{s.Dir, s.Repo, "/tmp"} {
+	for _, dir := range s.writable() {
 		if err := bind(dir, dir); err != nil {
 			return err
 		}
@@ -52,6 +52,9 @@ func mountNode(s *spec) error {
 	}
 	return nil
 }
+
+// writable are the folders of the host that the node may write to.
+func (s *spec) writable() []string { return []string{s.Dir, s.Repo, "/tmp"} }
 
 // openAll opens folders that a shadow may hide, to bring them back afterwards.
 func openAll(paths ...string) ([]*os.File, error) {

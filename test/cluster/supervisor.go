@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -87,17 +88,15 @@ func watchLifeline(s *spec, r *reaper) {
 // cleanUp removes what would outlive the node. When another command has the
 // state directory already, that one does it.
 func cleanUp(s *spec) {
-	for _, dir := range append([]string{s.Repo, s.Dir}, shadowed...) {
-		for unix.Unmount(dir, unix.MNT_DETACH) == nil {
-			continue // one may lie on top of another
-		}
-	}
 	if err := removeCgroups(s.CgroupRoot); err != nil {
 		fmt.Println(err)
 	}
 	dir, err := os.Open(s.Dir)
 	if err != nil || flock(dir, unix.LOCK_EX|unix.LOCK_NB) != nil {
 		return
+	}
+	for _, dir := range slices.Backward(append(s.writable(), shadowed...)) {
+		_ = unix.Unmount(dir, unix.MNT_DETACH)
 	}
 	_ = unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_BIND, "")
 	if err := os.RemoveAll(s.Dir); err != nil {
