@@ -24,17 +24,9 @@ type spec struct {
 	Port int
 	// CgroupRoot is the kubelet's, with a leading slash.
 	CgroupRoot string
-	// Overrides maps names of programs to paths outside Bin.
-	Overrides map[string]string
 }
 
-func (s *spec) bin(name string) string {
-	if path := s.Overrides[name]; path != "" {
-		return path
-	}
-	return filepath.Join(s.Bin, name)
-}
-
+func (s *spec) bin(name string) string        { return filepath.Join(s.Bin, name) }
 func (s *spec) pki(file string) string        { return filepath.Join(s.Dir, "pki", file) }
 func (s *spec) config(file string) string     { return filepath.Join(s.Dir, "config", file) }
 func (s *spec) kubeconfig(user string) string { return filepath.Join(s.Dir, "pki", user+".kubeconfig") }

@@ -30,6 +30,8 @@ import (
 type harness struct {
 	program string
 	dir     string
+	// web is the test workload, for the node.
+	web string
 }
 
 func newHarness(t *testing.T) *harness {
