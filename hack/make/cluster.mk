@@ -37,3 +37,7 @@ image: ## Assemble the images as OCI archives in dist/, without a container engi
 image-push: ## Push the archives in dist/: make image-push REGISTRY=registry.example.com/team
 	@test -n "$(REGISTRY)" || { echo 'name the registry: make image-push REGISTRY=registry.example.com/team'; exit 2; }
 	@go run ./hack/image/cmd -push $(REGISTRY) $(IMAGES)
+
+.PHONY: test-cluster
+test-cluster: ## Test the cluster itself: what tests rely on, and that it leaves nothing behind
+	@go test -tags cluster -count=1 -timeout 15m ./test/cluster/
