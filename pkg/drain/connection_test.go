@@ -158,6 +158,29 @@ func TestHijackedConnection(t *testing.T) {
 	expect(t, d, Status{})
 }
 
+// A reverse proxy answers 101 through the writer before it hijacks: its own
+// Connection header stays, also while draining.
+func TestUpgradeWhileDraining(t *testing.T) {
+	d := New(Options{})
+	d.SetDraining(true)
+	s := start(t, d, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Connection", "Upgrade")
+		w.Header().Set("Upgrade", "echo")
+		w.WriteHeader(http.StatusSwitchingProtocols)
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_ = conn.Close()
+	}))
+	a := get(s.Client(), "GET", s.URL, nil, "Connection", "Upgrade", "Upgrade", "echo")
+	if a.err != nil || a.code != 101 || a.header.Get("Connection") != "Upgrade" {
+		t.Errorf("answer %+v", a)
+	}
+	settled(t, d, Status{Draining: true})
+}
+
 func TestLongLived(t *testing.T) {
 	d := New(Options{})
 	entered, release := make(chan bool, 2), make(chan struct{})

@@ -59,13 +59,10 @@ func (d *Drainer) answerStatus(w http.ResponseWriter, r *http.Request) {
 }
 
 // hold returns once nothing is in flight, the time is over, or nobody waits for
-// the answer any more. The timeouts of the server, which may be the workload's
-// own, are lifted for this request: a ReadTimeout ends its context, and a
-// WriteTimeout its answer. Where deadlines cannot be set there are none.
+// the answer any more. The server may be the workload's own: its WriteTimeout
+// must not cut the answer off. Where deadlines cannot be set there are none.
 func (d *Drainer) hold(w http.ResponseWriter, r *http.Request, wait time.Duration) {
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Time{})
-	_ = control.SetWriteDeadline(time.Time{})
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	ctx, cancel := context.WithTimeout(r.Context(), wait)
 	defer cancel()
 	_ = d.Wait(ctx) // whatever ended the wait, the status says how things are
