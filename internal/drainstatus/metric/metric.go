@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"mime"
 	"strings"
 
 	dto "github.com/prometheus/client_model/go"
@@ -186,11 +185,12 @@ func wholeLines(data []byte, atEOF bool) (int, []byte, error) {
 // isText tells the text formats from the binary ones. No content type at all is
 // taken for text: the page has to prove itself anyway.
 func isText(contentType string) bool {
-	if contentType == "" {
+	kind, _, _ := strings.Cut(contentType, ";")
+	switch strings.ToLower(strings.TrimSpace(kind)) {
+	case "", "text/plain", "application/openmetrics-text":
 		return true
 	}
-	kind, _, err := mime.ParseMediaType(contentType)
-	return err == nil && (kind == "text/plain" || kind == "application/openmetrics-text")
+	return false
 }
 
 func judge(name string, sum float64) drainstatus.Reading {

@@ -95,7 +95,7 @@ func TestEvaluateRefuses(t *testing.T) {
 		"503":                    with(func(r *drainstatus.Reply) { r.StatusCode = 503 }),
 		"protobuf":               with(func(r *drainstatus.Reply) { r.ContentType = "application/vnd.google.protobuf" }),
 		"HTML":                   with(func(r *drainstatus.Reply) { r.ContentType = "text/html" }),
-		"a broken content type":  with(func(r *drainstatus.Reply) { r.ContentType = "text/plain; =" }),
+		"a content type alike":   with(func(r *drainstatus.Reply) { r.ContentType = "text/plainer" }),
 		"no body":                with(func(r *drainstatus.Reply) { r.Body = nil }),
 		"an empty page":          reply(""),
 		"cut before the newline": reply("jobs 0"),
