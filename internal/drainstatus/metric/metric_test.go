@@ -105,7 +105,8 @@ func TestEvaluateRefuses(t *testing.T) {
 		"a parser that panics":   reply("{}\njobs 0\n"),
 		"a broken label":         reply("jobs{a=} 0\n"),
 		"a line without end":     reply(strings.Repeat("x", MaxLineBytes+1) + "\njobs 0\n"),
-		"a page without end":     with(func(r *drainstatus.Reply) { r.Body = &endless{line: "jobs 0\n"} }),
+		"a page without end":     with(func(r *drainstatus.Reply) { r.Body = &endless{line: "other 0\n"} }),
+		"samples without end":    with(func(r *drainstatus.Reply) { r.Body = &endless{line: "jobs 0\n"} }),
 		"a body that breaks off": with(func(r *drainstatus.Reply) { r.Body = io.MultiReader(r.Body, failing{}) }),
 	}
 	for name, r := range tests {
