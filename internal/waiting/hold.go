@@ -161,7 +161,7 @@ func (h *Hold) Next(at time.Duration) Step {
 
 // nextLook is when to look at the sockets, Never if they have nothing more to say.
 func (h *Hold) nextLook() time.Duration {
-	if h.out && h.spec.TCP == nil {
+	if h.spec.Role == hold.RoleServe && h.spec.TCP == nil && (h.out || h.spec.Blind) {
 		return Never
 	}
 	return h.looks.next
