@@ -75,6 +75,7 @@ type Rotation struct {
 	probes   probes
 
 	looked   bool
+	began    time.Duration // the first look
 	failed   bool
 	lastGood time.Duration
 	looks    uint64
@@ -106,7 +107,7 @@ func (r *Rotation) Observe(at time.Duration, look inflight.Look) {
 	r.looks++
 	r.listening = len(look.Listening(r.settings.Ports)) > 0
 	if !r.looked {
-		r.baseline(look)
+		r.baseline(at, look)
 		return
 	}
 	fresh, requests := r.compare(at, look)
@@ -123,8 +124,8 @@ func (r *Rotation) Observe(at time.Duration, look inflight.Look) {
 }
 
 // baseline takes the first look: it shows no arrivals, only what has been.
-func (r *Rotation) baseline(look inflight.Look) {
-	r.looked, r.failed = true, false
+func (r *Rotation) baseline(at time.Duration, look inflight.Look) {
+	r.looked, r.failed, r.began = true, false, at
 	r.opens = look.Opens
 	for _, c := range look.Conns {
 		r.conns[c.ID] = conn{payload: c.Payload(), sent: c.Sent, seen: r.looks}
@@ -201,7 +202,7 @@ func (r *Rotation) Verdict(at time.Duration) Verdict {
 		v.Why = why
 	default:
 		v.Quiet = quiet
-		v.Next = min(limit, max(s.Min, r.lastArrival+quiet))
+		v.Next = min(limit, max(s.Min, max(r.began, r.lastArrival)+quiet))
 		v.Out = at >= v.Next
 		v.Why = why
 	}

@@ -65,6 +65,7 @@ type Hold struct {
 	looks    looks
 	status   status
 	alive    alive
+	hooking  bool
 	ended    *hold.Result
 }
 
@@ -125,6 +126,13 @@ func (h *Hold) Stopped(at time.Duration) {
 	h.end(at, hold.OutcomeUnknown, "the agent was told to end")
 }
 
+// HookBegan says that the container's own hook runs. Until HookEnded, the hold
+// ends only at its bound; rotation is watched meanwhile.
+func (h *Hold) HookBegan() { h.hooking = true }
+
+// HookEnded says that the container's own hook has run.
+func (h *Hold) HookEnded() { h.hooking = false }
+
 // Look takes a look at the sockets, which cost some CPU time.
 func (h *Hold) Look(at time.Duration, look inflight.Look, cost time.Duration) {
 	h.rotation.Observe(at, look)
@@ -147,7 +155,7 @@ func (h *Hold) Next(at time.Duration) Step {
 	if h.facts.SocketsRefused == "" || h.spec.Role == hold.RoleFollow {
 		step.Look = h.nextLook()
 	}
-	if h.spec.Role == hold.RoleFollow {
+	if h.spec.Role == hold.RoleFollow || h.hooking {
 		return step
 	}
 	if !h.out {
@@ -168,10 +176,13 @@ func (h *Hold) nextLook() time.Duration {
 }
 
 func (h *Hold) decide(at time.Duration) {
-	if h.ended != nil {
+	switch {
+	case h.ended != nil, h.hooking && at < h.bound:
 		return
-	}
-	if h.spec.Role == hold.RoleFollow {
+	case h.hooking:
+		h.end(at, hold.OutcomeTimedOut, "the container's own hook did not end")
+		return
+	case h.spec.Role == hold.RoleFollow:
 		h.follow(at)
 		return
 	}
