@@ -26,12 +26,15 @@ type Run struct {
 	pods map[string]int
 	res  Results
 	live Tally
+	// fresh is how many of live had a connection of their own.
+	fresh int
 }
 
 // Live is a look at a run under way.
 type Live struct {
 	Elapsed     time.Duration `json:"elapsedNanos"`
 	Requests    int           `json:"requests"`
+	Fresh       int           `json:"fresh"`
 	Failed      int           `json:"failed"`
 	Outstanding int           `json:"outstanding"`
 	NotSent     int           `json:"notSent"`
@@ -146,6 +149,9 @@ func (r *Run) record(rec Record, pod string, lag time.Duration) {
 	r.res.MaxLag = max(r.res.MaxLag, lag)
 	r.live.Requests++
 	r.live.ByCause[rec.Cause]++
+	if rec.Kind == Fresh {
+		r.fresh++
+	}
 	if len(r.res.Records) == maxRecords {
 		r.res.NotSent++
 		r.stop()
@@ -189,7 +195,7 @@ func (r *Run) Live() Live {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return Live{
-		Elapsed: time.Since(r.started), Requests: r.live.Requests, Failed: r.live.Failed(),
+		Elapsed: time.Since(r.started), Requests: r.live.Requests, Fresh: r.fresh, Failed: r.live.Failed(),
 		Outstanding: int(r.under.Load()), NotSent: r.res.NotSent,
 	}
 }
