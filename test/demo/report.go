@@ -119,11 +119,22 @@ func (r Report) rate() float64 {
 func (r Report) Headline() string {
 	var parts []string
 	for _, c := range r.Columns {
-		if c.Treatment != Sleep {
-			parts = append(parts, fmt.Sprintf("%s of %s requests cut with %s", number(c.Judged.Failed()), number(c.Judged.Requests), c.Treatment.Title()))
+		n := c.Judged
+		switch {
+		case c.Treatment == None:
+			parts = append(parts, fmt.Sprintf("Without a policy, %s of %s requests were cut.", amount(n.Failed()), number(n.Requests)))
+		case c.Treatment == Policy:
+			parts = append(parts, fmt.Sprintf("With a DrainPolicy, %s of %s.", amount(n.Failed()), number(n.Requests)))
 		}
 	}
-	return strings.Join(parts, "; ")
+	return strings.Join(parts, " ")
+}
+
+func amount(n int) string {
+	if n == 0 {
+		return "none"
+	}
+	return number(n)
 }
 
 //go:embed report.html.tmpl

@@ -56,11 +56,11 @@ func (v *Verdict) drained(f Figures, want int) {
 func (v *Verdict) dropped(f Figures, minRequests int) {
 	switch n := f.Judged; {
 	case n.Failed() > 0:
-		v.fail("%s with a policy: %d of %d requests on %s were dropped", f.Workload, n.Failed(), n.Requests, f.JudgedWhat)
+		v.fail("%s with a policy: %s of %s requests on %s were dropped", f.Workload, number(n.Failed()), number(n.Requests), f.JudgedWhat)
 	case n.Requests < minRequests:
-		v.fail("%s with a policy: %d requests on %s are too few to tell, at least %d are needed", f.Workload, n.Requests, f.JudgedWhat, minRequests)
+		v.fail("%s with a policy: %s requests on %s are too few to tell, at least %s are needed", f.Workload, number(n.Requests), f.JudgedWhat, number(minRequests))
 	default:
-		v.prove("%s: 0 of %d requests on %s were dropped", f.Workload, n.Requests, f.JudgedWhat)
+		v.prove("%s: 0 of %s requests on %s were dropped", f.Workload, number(n.Requests), f.JudgedWhat)
 	}
 }
 

@@ -38,15 +38,15 @@ func TestJudge(t *testing.T) {
 		},
 		"one request of the SDK workload dropped": {
 			edit: func(c []Figures) []Figures { c[sdkPolicy].Judged = tally(20001, 1); return c },
-			want: []string{"sdk with a policy: 1 of 20001 requests on all connections were dropped"},
+			want: []string{"sdk with a policy: 1 of 20,001 requests on all connections were dropped"},
 		},
 		"one fresh request of the Shutdown workload dropped": {
 			edit: func(c []Figures) []Figures { c[shutdownPolicy].Judged = tally(20000, 1); return c },
-			want: []string{"shutdown with a policy: 1 of 20000 requests on fresh connections were dropped"},
+			want: []string{"shutdown with a policy: 1 of 20,000 requests on fresh connections were dropped"},
 		},
 		"too few requests": {
 			edit: func(c []Figures) []Figures { c[sdkPolicy].Judged = tally(19999, 0); return c },
-			want: []string{"sdk with a policy: 19999 requests on all connections are too few to tell, at least 20000 are needed"},
+			want: []string{"sdk with a policy: 19,999 requests on all connections are too few to tell, at least 20,000 are needed"},
 		},
 		"a pod that no policy drained": {
 			edit: func(c []Figures) []Figures { c[sdkPolicy].Injected = 7; return c },

@@ -116,18 +116,24 @@ func flags(args []string) (cfg demo.Config, report string, err error) {
 	return cfg, report, err
 }
 
-// imageFrom reads the reference of the examples' image, by digest.
+// imageFrom reads the reference of the examples' image, by digest: no registry
+// is asked for what a node has by its digest.
 func imageFrom(path string) (string, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return "", fmt.Errorf("which image has the examples? %w", err)
 	}
-	var images map[string]string
+	var images map[string]struct{ Name, Digest string }
 	if err := json.Unmarshal(b, &images); err != nil {
 		return "", fmt.Errorf("%s: %w", path, err)
 	}
-	if images[imageName] == "" {
+	image := images[imageName]
+	if image.Name == "" || image.Digest == "" {
 		return "", fmt.Errorf("%s names no image %s", path, imageName)
 	}
-	return images[imageName], nil
+	repository := image.Name
+	if i := strings.LastIndexByte(repository, ':'); i > strings.LastIndexByte(repository, '/') {
+		repository = repository[:i]
+	}
+	return repository + "@" + image.Digest, nil
 }
