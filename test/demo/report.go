@@ -115,6 +115,17 @@ func (r Report) rate() float64 {
 	return float64(most)
 }
 
+// Others are examples of failures that no cause has a name for.
+func (r Report) Others() []string {
+	var texts []string
+	for _, c := range r.Cells {
+		for _, text := range c.Load.Others {
+			texts = append(texts, fmt.Sprintf("%s, %s: %s", c.Workload, c.Treatment.Title(), text))
+		}
+	}
+	return texts
+}
+
 // Headline is the result in one sentence, over the traffic that is judged.
 func (r Report) Headline() string {
 	var parts []string

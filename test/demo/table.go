@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"maps"
@@ -20,7 +21,8 @@ var columns = []string{
 
 // WriteTable writes one line per cell and kind of connection, aligned.
 func WriteTable(out io.Writer, cells []Figures) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	var page bytes.Buffer
+	w := tabwriter.NewWriter(&page, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, strings.Join(columns, "\t"))
 	for i, f := range cells {
 		if i > 0 && f.Workload != cells[i-1].Workload {
@@ -30,7 +32,16 @@ func WriteTable(out io.Writer, cells []Figures) error {
 			Seconds(f.Rollout), Seconds(f.LastGone), f.Held.String(), f.Ended())
 		line(w, "", "", "keep-alive", number(f.Persistent.Requests), number(f.Persistent.Failed()), ByCause(f.Persistent), "", "", "", "")
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	// Empty cells at the end of a line are padded too.
+	for l := range strings.Lines(page.String()) {
+		if _, err := fmt.Fprintln(out, strings.TrimRight(l, " \n")); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func line(w io.Writer, fields ...string) { fmt.Fprintln(w, strings.Join(fields, "\t")) }

@@ -2,6 +2,7 @@ package load
 
 import (
 	"bytes"
+	"fmt"
 	"net"
 	"strconv"
 	"time"
@@ -69,8 +70,15 @@ func newClient(c Config, kind Kind, maxConns int) *client {
 	}
 }
 
+// ended is how a request ended: who answered, and the error if there was one.
+type ended struct {
+	cause Cause
+	pod   string
+	err   error
+}
+
 // do sends one request and waits for its end.
-func (c *client) do(p planned) (Cause, string) {
+func (c *client) do(p planned) ended {
 	req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
 	defer fasthttp.ReleaseRequest(req)
 	defer fasthttp.ReleaseResponse(resp)
@@ -80,7 +88,11 @@ func (c *client) do(p planned) (Cause, string) {
 	if a, ok := resp.RemoteAddr().(connAddr); ok {
 		used = a.conn
 	}
-	return classify(err, resp.StatusCode(), used), string(resp.Header.Peek(podHeader))
+	e := ended{cause: classify(err, resp.StatusCode(), used), pod: string(resp.Header.Peek(podHeader)), err: err}
+	if err == nil && e.cause != Answered {
+		e.err = fmt.Errorf("status %d", resp.StatusCode())
+	}
+	return e
 }
 
 func (c *client) fill(req *fasthttp.Request, p planned) {

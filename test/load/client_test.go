@@ -85,10 +85,10 @@ func TestRequestIsSentOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := serve(t, closesSecond)
 			c := s.client(KeepAlive)
-			if cause, _ := c.do(planned{method: method}); cause != Answered {
+			if cause := c.do(planned{method: method}).cause; cause != Answered {
 				t.Fatalf("first request: %v", cause)
 			}
-			if cause, _ := c.do(planned{method: method}); cause != Closed {
+			if cause := c.do(planned{method: method}).cause; cause != Closed {
 				t.Errorf("request on the closed connection: %v, want %v", cause, Closed)
 			}
 			if got := s.requests.Load(); got != 2 {
@@ -136,11 +136,11 @@ func TestStaleConnectionIsNotRepeated(t *testing.T) {
 		return false
 	})
 	c := s.client(KeepAlive)
-	if cause, _ := c.do(planned{}); cause != Answered {
+	if cause := c.do(planned{}).cause; cause != Answered {
 		t.Fatalf("first request: %v", cause)
 	}
 	<-closed
-	if cause, _ := c.do(planned{}); cause != Closed && cause != Reset {
+	if cause := c.do(planned{}).cause; cause != Closed && cause != Reset {
 		t.Errorf("request on the stale connection: %v, want closed or reset", cause)
 	}
 	if got := s.conns.Load(); got != 1 {
@@ -183,7 +183,7 @@ func TestCauses(t *testing.T) {
 				s := serve(t, tc.answer)
 				c := s.client(kind)
 				c.sl = 300 * time.Millisecond
-				if got, _ := c.do(planned{}); got != tc.want {
+				if got := c.do(planned{}).cause; got != tc.want {
 					t.Errorf("got %v, want %v", got, tc.want)
 				}
 				if got := s.requests.Load(); got != 1 {
@@ -197,7 +197,7 @@ func TestCauses(t *testing.T) {
 func TestRefused(t *testing.T) {
 	s := serve(t, nil)
 	s.listener.Close()
-	if got, _ := s.client(Fresh).do(planned{}); got != Refused {
+	if got := s.client(Fresh).do(planned{}).cause; got != Refused {
 		t.Errorf("got %v, want %v", got, Refused)
 	}
 }
@@ -219,8 +219,8 @@ func TestConnectionUse(t *testing.T) {
 			})
 			c := s.client(tc.kind)
 			for i := range 5 {
-				if cause, pod := c.do(planned{}); cause != Answered || pod != "web-1" {
-					t.Errorf("request %d: %v by %q", i, cause, pod)
+				if e := c.do(planned{}); e.cause != Answered || e.pod != "web-1" {
+					t.Errorf("request %d: %v by %q", i, e.cause, e.pod)
 				}
 			}
 			if got := s.conns.Load(); got != tc.want {

@@ -58,6 +58,8 @@ type Results struct {
 	// without one.
 	Pods    []string `json:"pods"`
 	Records []Record `json:"records"`
+	// Others are the first few errors behind the cause Other, for a person to read.
+	Others []string `json:"others,omitempty"`
 }
 
 // Tally counts requests and how they ended.

@@ -132,20 +132,26 @@ func (r *Run) send(c *client, p planned, planned time.Duration) Cause {
 	r.under.Add(1)
 	defer r.under.Add(-1)
 	start := time.Since(r.started)
-	cause, pod := c.do(p)
-	rec := Record{Start: start, Work: p.work, Latency: time.Since(r.started) - start, Kind: c.kind, Method: p.method, Cause: cause}
+	e := c.do(p)
+	rec := Record{Start: start, Work: p.work, Latency: time.Since(r.started) - start, Kind: c.kind, Method: p.method, Cause: e.cause}
 	lag := time.Duration(0)
 	if planned >= 0 {
 		lag = start - planned
 	}
-	r.record(rec, pod, lag)
-	return cause
+	r.record(rec, e, lag)
+	return e.cause
 }
 
-func (r *Run) record(rec Record, pod string, lag time.Duration) {
+// maxOthers bounds the errors that are kept as text.
+const maxOthers = 20
+
+func (r *Run) record(rec Record, e ended, lag time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	rec.Pod = r.podIndex(pod)
+	rec.Pod = r.podIndex(e.pod)
+	if e.cause == Other && len(r.res.Others) < maxOthers {
+		r.res.Others = append(r.res.Others, fmt.Sprintf("%.200v", e.err))
+	}
 	r.res.MaxLag = max(r.res.MaxLag, lag)
 	r.live.Requests++
 	r.live.ByCause[rec.Cause]++

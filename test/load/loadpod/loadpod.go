@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -96,7 +97,7 @@ func (p *Pod) Begin(ctx context.Context, cfg load.Config) error {
 		return fmt.Errorf("load: %w", err)
 	}
 	if _, err := p.proxy(p.rest.Post(), "start").SetHeader("Content-Type", "application/json").Body(body).DoRaw(ctx); err != nil {
-		return fmt.Errorf("starting load: %w", err)
+		return fmt.Errorf("starting load: %w", withAnswer(err))
 	}
 	return nil
 }
@@ -112,7 +113,7 @@ func (p *Pod) Live(ctx context.Context) (load.Live, error) {
 func (p *Pod) Finish(ctx context.Context) (load.Results, error) {
 	var res load.Results
 	if _, err := p.proxy(p.rest.Post(), "stop").DoRaw(ctx); err != nil {
-		return res, fmt.Errorf("stopping load: %w", err)
+		return res, fmt.Errorf("stopping load: %w", withAnswer(err))
 	}
 	if err := p.get(ctx, "results", &res); err != nil {
 		return res, err
@@ -131,12 +132,25 @@ func (p *Pod) Delete(ctx context.Context) error {
 func (p *Pod) get(ctx context.Context, path string, into any) error {
 	b, err := p.proxy(p.rest.Get(), path).DoRaw(ctx)
 	if err != nil {
-		return fmt.Errorf("reading load %s: %w", path, err)
+		return fmt.Errorf("reading load %s: %w", path, withAnswer(err))
 	}
 	if err := json.Unmarshal(b, into); err != nil {
 		return fmt.Errorf("reading load %s: %w", path, err)
 	}
 	return nil
+}
+
+// withAnswer adds what the generator answered: client-go keeps the text of an
+// answer that is no API object among the causes of its error.
+func withAnswer(err error) error {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || status.Status().Details == nil {
+		return err
+	}
+	for _, c := range status.Status().Details.Causes {
+		err = fmt.Errorf("%w: %s", err, c.Message)
+	}
+	return err
 }
 
 func (p *Pod) proxy(r *rest.Request, path string) *rest.Request {

@@ -61,6 +61,9 @@ func show(r demo.Report, path string, out io.Writer) error {
 		return err
 	}
 	fmt.Fprintln(out)
+	for _, s := range r.Others() {
+		fmt.Fprintln(out, "  other ", s)
+	}
 	for _, s := range r.Verdict.Proven {
 		fmt.Fprintln(out, "  ok    ", s)
 	}
