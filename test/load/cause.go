@@ -18,6 +18,9 @@ const (
 	Answered Cause = iota
 	// Refused: nobody listened.
 	Refused
+	// Unreachable: a router, or the network of a pod that is being taken apart,
+	// said that nothing is there.
+	Unreachable
 	// Reset: the connection was reset before the first byte of an answer.
 	Reset
 	// Closed: the connection was closed before the first byte of an answer.
@@ -33,7 +36,7 @@ const (
 	causes
 )
 
-var causeNames = [causes]string{"answered", "refused", "reset", "closed", "truncated", "timeout", "status 5xx", "other"}
+var causeNames = [causes]string{"answered", "refused", "unreachable", "reset", "closed", "truncated", "timeout", "status 5xx", "other"}
 
 // String is the cause in a word or two, as shown in tables.
 func (c Cause) String() string {
@@ -45,7 +48,7 @@ func (c Cause) String() string {
 
 // Failures lists the causes that are failures, in the order of their display.
 func Failures() []Cause {
-	return []Cause{Refused, Reset, Closed, Truncated, TimedOut, ServerError, Other}
+	return []Cause{Refused, Unreachable, Reset, Closed, Truncated, TimedOut, ServerError, Other}
 }
 
 // classify names the end of a request from the client's error, the status of
@@ -62,10 +65,14 @@ func classify(err error, status int, conn *conn) Cause {
 		return TimedOut
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return Refused
+	case isUnreachable(err):
+		return Unreachable
 	case conn == nil:
 		return Other
 	case conn.answering:
 		return Truncated
+	case isUnreachable(conn.failure):
+		return Unreachable
 	case isReset(conn.failure):
 		return Reset
 	case errors.Is(conn.failure, io.EOF):
@@ -77,6 +84,10 @@ func classify(err error, status int, conn *conn) Cause {
 func isTimeout(err error) bool {
 	var t net.Error
 	return errors.Is(err, fasthttp.ErrTimeout) || errors.As(err, &t) && t.Timeout()
+}
+
+func isUnreachable(err error) bool {
+	return errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH)
 }
 
 func isReset(err error) bool {

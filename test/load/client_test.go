@@ -2,14 +2,19 @@ package load
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/valyala/fasthttp"
 )
 
 // rawServer answers connections with a function of the test and counts the
@@ -199,6 +204,31 @@ func TestRefused(t *testing.T) {
 	s.listener.Close()
 	if got := s.client(Fresh).do(planned{}).cause; got != Refused {
 		t.Errorf("got %v, want %v", got, Refused)
+	}
+}
+
+// What the network answers cannot be brought about on loopback.
+func TestClassifyByErrorAlone(t *testing.T) {
+	dialing := func(errno syscall.Errno) error {
+		return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", errno)}
+	}
+	for name, tc := range map[string]struct {
+		err  error
+		conn *conn
+		want Cause
+	}{
+		"no route to the host":          {dialing(syscall.EHOSTUNREACH), nil, Unreachable},
+		"no route to the network":       {dialing(syscall.ENETUNREACH), nil, Unreachable},
+		"no connection in time":         {dialing(syscall.ETIMEDOUT), nil, TimedOut},
+		"no port left":                  {dialing(syscall.EADDRNOTAVAIL), nil, Other},
+		"written to a closed one":       {io.EOF, &conn{failure: syscall.EPIPE}, Reset},
+		"cut within the answer":         {io.EOF, &conn{failure: syscall.ECONNRESET, answering: true}, Truncated},
+		"route lost before the answer":  {fasthttp.ErrConnectionClosed, &conn{failure: syscall.EHOSTUNREACH}, Unreachable},
+		"something that nobody thought": {fasthttp.ErrConnectionClosed, &conn{failure: errors.New("odd")}, Other},
+	} {
+		if got := classify(tc.err, 0, tc.conn); got != tc.want {
+			t.Errorf("%s: %v, want %v", name, got, tc.want)
+		}
 	}
 }
 
