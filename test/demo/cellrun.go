@@ -49,7 +49,7 @@ func (r *cellRun) prepare(watching, ctx context.Context) error {
 func (r *cellRun) run(ctx context.Context) (Cell, error) {
 	r.cell = Cell{Workload: r.workload, Treatment: r.treatment}
 	cfg := r.cfg.Load
-	cfg.Target = r.target
+	cfg.Target, cfg.AwaitSeconds = r.target, 30
 	if err := r.loader.Begin(ctx, cfg); err != nil {
 		return r.cell, err
 	}

@@ -26,7 +26,8 @@ type Life struct {
 	Deleted, Gone time.Time
 	// Exited is when the workload's container was seen to have ended.
 	Exited time.Time
-	// Terminated is when SIGTERM reached the workload, by its own log.
+	// Terminated is when SIGTERM reached the workload: by its own log, or else
+	// by what the agent says of how long it held it back.
 	Terminated time.Time
 	// ExitCode of the workload's container; 137 is SIGKILL.
 	ExitCode int32
@@ -36,8 +37,8 @@ type Life struct {
 	OutcomeReason string
 }
 
-// Held is the time from the accepted deletion to SIGTERM or, where the workload
-// does not log that, to the end of its container; 0 as long as neither was seen.
+// Held is the time from the accepted deletion to SIGTERM or, where nobody says
+// when that was, to the end of its container; 0 as long as neither was seen.
 func (l Life) Held() time.Duration {
 	switch {
 	case l.Deleted.IsZero():
@@ -107,6 +108,8 @@ func (l *Life) see(o Observation) {
 			l.Outcome, l.OutcomeReason = hold.OutcomeUnknown, err.Error()
 		} else if ok {
 			l.Outcome, l.OutcomeReason = r.Outcome, r.Reason
+			held := time.Duration(r.HeldSeconds * float64(time.Second))
+			first(&l.Terminated, l.Deleted.Add(held), !l.Deleted.IsZero())
 		}
 	}
 }

@@ -61,6 +61,13 @@ func TestLives(t *testing.T) {
 				{Name: "new", Injected: true, Ready: at(11)},
 			},
 		},
+		"a workload that logs nothing": {
+			seen: []Observation{
+				{At: at(10), Pod: aPod("old", deleting)},
+				{At: at(17), Pod: aPod("old", deleting, ended(0, drained))},
+			},
+			want: []Life{{Name: "old", Deleted: at(10), Terminated: at(15), Exited: at(17), Outcome: "Drained"}},
+		},
 		"killed, with an outcome that cannot be read": {
 			seen: []Observation{
 				{At: at(1), Pod: aPod("a", deleting)},

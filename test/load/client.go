@@ -2,6 +2,7 @@ package load
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"net"
 	"strconv"
@@ -28,9 +29,6 @@ const (
 func (k Kind) String() string {
 	return [kinds]string{"fresh", "keep-alive", "busy"}[k]
 }
-
-// podHeader is where the example workloads say which pod answers.
-const podHeader = "X-Pod"
 
 // maxBody bounds what is read of an answer, in bytes.
 const maxBody = 64 << 10
@@ -88,11 +86,21 @@ func (c *client) do(p planned) ended {
 	if a, ok := resp.RemoteAddr().(connAddr); ok {
 		used = a.conn
 	}
-	e := ended{cause: classify(err, resp.StatusCode(), used), pod: string(resp.Header.Peek(podHeader)), err: err}
+	e := ended{cause: classify(err, resp.StatusCode(), used), pod: podIn(resp.Body()), err: err}
 	if err == nil && e.cause != Answered {
 		e.err = fmt.Errorf("status %d", resp.StatusCode())
 	}
 	return e
+}
+
+// podIn reads which pod answered, where the body says so as the example
+// workloads do: {"pod": "web-1", …}.
+func podIn(body []byte) string {
+	var answer struct{ Pod string }
+	if json.Unmarshal(body, &answer) != nil {
+		return ""
+	}
+	return answer.Pod
 }
 
 func (c *client) fill(req *fasthttp.Request, p planned) {

@@ -73,7 +73,8 @@ func (s *rawServer) client(kind Kind) *client {
 }
 
 func ok(c *net.TCPConn, headers ...string) {
-	fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n%s\r\nok", strings.Join(headers, ""))
+	const body = `{"pod":"web-1"}`
+	fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n%s\r\n%s", len(body), strings.Join(headers, ""), body)
 }
 
 // A request on a persistent connection that the server closes without an answer
@@ -232,6 +233,14 @@ func TestClassifyByErrorAlone(t *testing.T) {
 	}
 }
 
+func TestPodIn(t *testing.T) {
+	for body, want := range map[string]string{`{"pod":"web-1","ms":5}`: "web-1", `{"pod":5}`: "", "ok": "", "": "", "[]": ""} {
+		if got := podIn([]byte(body)); got != want {
+			t.Errorf("%q names the pod %q, want %q", body, got, want)
+		}
+	}
+}
+
 func TestConnectionUse(t *testing.T) {
 	for name, tc := range map[string]struct {
 		kind   Kind
@@ -244,7 +253,7 @@ func TestConnectionUse(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := serve(t, func(_ int, c *net.TCPConn) bool {
-				ok(c, tc.header, "X-Pod: web-1\r\n")
+				ok(c, tc.header)
 				return tc.header == ""
 			})
 			c := s.client(tc.kind)

@@ -15,6 +15,10 @@ type Config struct {
 	// is a literal IP: name lookups would add failures that are not the
 	// workload's. The work's duration is added as the query "ms=40".
 	Target string `json:"target"`
+	// AwaitSeconds is how long the target may take to accept a first connection
+	// before the run begins: a Service that was just made is not known to every
+	// node. 0 begins at once.
+	AwaitSeconds int `json:"awaitSeconds,omitempty"`
 	// DurationSeconds ends the run; 0 goes on until it is stopped.
 	DurationSeconds int `json:"durationSeconds,omitempty"`
 	// FreshPerSecond is the rate of requests on a connection of their own.

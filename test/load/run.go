@@ -3,6 +3,7 @@ package load
 import (
 	"context"
 	"fmt"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,6 +48,9 @@ func Start(ctx context.Context, cfg Config) (*Run, error) {
 	if err := cfg.check(); err != nil {
 		return nil, fmt.Errorf("load: %w", err)
 	}
+	if err := await(ctx, cfg); err != nil {
+		return nil, fmt.Errorf("load: %w", err)
+	}
 	d := cfg.duration()
 	if d == 0 {
 		d = forever
@@ -59,6 +63,28 @@ func Start(ctx context.Context, cfg Config) (*Run, error) {
 	}
 	go r.all(ctx)
 	return r, nil
+}
+
+// await waits until the target accepts a connection, which is closed again.
+func await(ctx context.Context, cfg Config) error {
+	if cfg.AwaitSeconds == 0 {
+		return nil
+	}
+	addr, _ := cfg.address()
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(cfg.AwaitSeconds)*time.Second)
+	defer cancel()
+	for {
+		var d net.Dialer
+		c, err := d.DialContext(ctx, "tcp", addr.String())
+		if err == nil {
+			return c.Close()
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("%s accepted no connection for %d s: %w", addr, cfg.AwaitSeconds, err)
+		}
+	}
 }
 
 // all runs every stream to its end. Each has a number of its own, from which

@@ -67,6 +67,31 @@ func TestRequestsNotSentAreAnError(t *testing.T) {
 	}
 }
 
+func TestTargetIsAwaited(t *testing.T) {
+	s := serve(t, func(_ int, c *net.TCPConn) bool { ok(c); return false })
+	s.listener.Close()
+	cfg := Config{Target: s.url(), FreshPerSecond: 1, AwaitSeconds: 1}
+	if _, err := Start(t.Context(), cfg); err == nil {
+		t.Error("a run begins though nobody listens")
+	}
+	began := make(chan error)
+	go func() {
+		run, err := Start(t.Context(), Config{Target: s.url(), FreshPerSecond: 1, AwaitSeconds: 60})
+		if err == nil {
+			run.Stop()
+		}
+		began <- err
+	}()
+	l, err := net.Listen("tcp", s.listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := <-began; err != nil {
+		t.Errorf("the target listens, and the run does not begin: %v", err)
+	}
+}
+
 func TestConfigIsChecked(t *testing.T) {
 	for name, edit := range map[string]func(*Config){
 		"host name":     func(c *Config) { c.Target = "http://example.test/work" },
@@ -115,7 +140,7 @@ func TestRecordSurvivesJSON(t *testing.T) {
 }
 
 func TestServerRunsLoad(t *testing.T) {
-	work := serve(t, func(_ int, c *net.TCPConn) bool { ok(c, "X-Pod: a\r\n"); return true })
+	work := serve(t, func(_ int, c *net.TCPConn) bool { ok(c); return true })
 	api := httptest.NewServer(NewServer(t.Context()).Handler())
 	defer api.Close()
 	post := func(path, body string) int {
@@ -157,7 +182,7 @@ func TestServerRunsLoad(t *testing.T) {
 	if posts.Requests == 0 || posts.Requests == all.Requests {
 		t.Errorf("%d of %d are POST", posts.Requests, all.Requests)
 	}
-	if diff := cmp.Diff([]string{"", "a"}, res.Pods); diff != "" {
+	if diff := cmp.Diff([]string{"", "web-1"}, res.Pods); diff != "" {
 		t.Errorf("pods (-want +got):\n%s", diff)
 	}
 }

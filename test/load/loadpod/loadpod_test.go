@@ -1,6 +1,7 @@
 package loadpod
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -30,7 +31,7 @@ func reached(t *testing.T) *Pod {
 func TestRunThroughTheAPIServer(t *testing.T) {
 	answered := make(chan struct{}, 1000)
 	work := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("X-Pod", "web-1")
+		_, _ = io.WriteString(w, `{"pod":"web-1"}`)
 		answered <- struct{}{}
 	}))
 	defer work.Close()
