@@ -82,9 +82,9 @@ const (
 
 // ProbeGrace is the terminationGracePeriodSeconds that a probe gets.
 type ProbeGrace struct {
-	Container string
-	Kind      ProbeKind
-	Seconds   int64
+	Container string    `json:"container"`
+	Kind      ProbeKind `json:"kind"`
+	Seconds   int64     `json:"seconds"`
 }
 
 // Hook is the preStop hook of a container.

@@ -1,0 +1,4 @@
+// Command hello is what the tests put into images.
+package main
+
+func main() { println("hello") }

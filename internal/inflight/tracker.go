@@ -1,0 +1,209 @@
+package inflight
+
+import "time"
+
+// Class says why a connection is in flight or not.
+type Class string
+
+const (
+	// Unused: nothing was ever received on it. Not in flight.
+	Unused Class = "unused"
+	// Idle: sent last, longer than idleSeconds ago. Not in flight.
+	Idle Class = "idle"
+	// Owing: something was received since something was last sent.
+	Owing Class = "owing"
+	// Recent: sent last, less than idleSeconds ago.
+	Recent Class = "recent"
+	// Unclear: received and sent within one tick of the kernel's clock, and
+	// nothing tells which came last. In flight until it has aged.
+	Unclear Class = "unclear"
+	// Moving: bytes that the pod has not read, or the client has not
+	// acknowledged.
+	Moving Class = "moving"
+)
+
+// InFlight says whether a connection of the class counts.
+func (c Class) InFlight() bool { return c != Unused && c != Idle }
+
+const (
+	// presumedPatience is how long a tie counts as in flight when a response
+	// may well be owed: nobody watched how it came to be, or a response was
+	// owed before. Longer than idleSeconds, since a request that follows a
+	// response at once looks exactly like this for as long as it is worked on.
+	presumedPatience = 10 * time.Second
+
+	// ackWindow is how long after payload a client's delayed acknowledgement
+	// of it may come (Linux: at most 200 ms); later ones are keepalives.
+	ackWindow = 300 * time.Millisecond
+
+	// watched is the longest time between two looks at a connection for the
+	// counters in between to tell what happened.
+	watched = 500 * time.Millisecond
+)
+
+// verdict is what is known of the last exchange on a connection, for as long
+// as its byte counters stand still.
+type verdict uint8
+
+const (
+	unclear  verdict = iota // a tie after idleness that was watched
+	presumed                // a tie that more likely owes, or that nobody watched
+	owes
+	sentLast
+)
+
+type history struct {
+	payload, sent uint64
+	acksOut       uint32
+	at            time.Duration
+	verdict       verdict
+	seen          uint64
+}
+
+// Tracker compares looks. Its zero value, with Idle set, is ready for use.
+type Tracker struct {
+	// Idle is how long a connection on which the pod sent last still counts.
+	Idle time.Duration
+
+	conns map[uint64]history
+	looks uint64
+}
+
+// Count is what one look came to.
+type Count struct {
+	// InFlight is the number of connections that owe a response, those not
+	// yet accepted included.
+	InFlight int64
+	// ByClass counts the connections of each class.
+	ByClass map[Class]int
+	// Queued are connections that wait to be accepted and sent nothing yet.
+	Queued int64
+	// Sure is when, at the earliest, the answer can change by age alone; 0 if
+	// nothing is ageing. Times are since the hook began.
+	Sure time.Duration
+}
+
+// Observe takes one look, made at a time since the hook began, at the
+// connections and listeners on ports.
+func (t *Tracker) Observe(at time.Duration, look Look, ports []int32) Count {
+	if t.conns == nil {
+		t.conns = map[uint64]history{}
+	}
+	t.looks++
+	count := Count{ByClass: map[Class]int{}}
+	var waiting, unaccepted int64
+	for _, c := range look.Conns {
+		if !Serves(ports, c.Local.Port()) {
+			continue
+		}
+		h := t.advance(at, c)
+		t.conns[c.ID] = h
+		class, ages := t.classify(c, h.verdict)
+		count.ByClass[class]++
+		if class.InFlight() {
+			count.InFlight++
+			if !c.Accepted && c.State != WeClosed {
+				unaccepted++
+			}
+			if ages > 0 && (count.Sure == 0 || at+ages < count.Sure) {
+				count.Sure = at + ages
+			}
+		}
+	}
+	for _, l := range look.Listening(ports) {
+		waiting += int64(l.Backlog)
+	}
+	count.Queued = max(0, waiting-unaccepted)
+	count.InFlight += count.Queued
+	t.forget()
+	return count
+}
+
+// forget drops connections that are gone.
+func (t *Tracker) forget() {
+	for id, h := range t.conns {
+		if h.seen != t.looks {
+			delete(t.conns, id)
+		}
+	}
+}
+
+// advance says what is known of a connection after a look.
+func (t *Tracker) advance(at time.Duration, c Conn) history {
+	before, known := t.conns[c.ID]
+	now := history{payload: c.Payload(), sent: c.Sent, acksOut: c.AcksOut, at: at, seen: t.looks}
+	switch {
+	case now.payload == 0:
+		now.verdict = sentLast
+	case c.Sent == 0 || c.SinceReceived < c.SinceSent:
+		now.verdict = owes
+	case c.SinceSent < c.SinceReceived:
+		now.verdict = sentLast
+	default:
+		now.verdict = tie(before, known && at-before.at <= watched, now, c)
+	}
+	return now
+}
+
+// tie decides a connection whose last payload came and went within one tick of
+// the kernel's clock.
+func tie(before history, watched bool, now history, c Conn) verdict {
+	received, sent := now.payload != before.payload, now.sent != before.sent
+	switch {
+	case watched && received && !sent:
+		return owes
+	case watched && sent && !received:
+		return sentLast
+	// Nothing new: what was known stays known. An acknowledgement without
+	// payload that went out meanwhile is the delayed one for a request that
+	// has no response to ride on.
+	case watched && !received && !sent && now.acksOut != before.acksOut &&
+		before.verdict != sentLast && c.State == Open && c.SinceReceived <= ackWindow:
+		return owes
+	case watched && !received && !sent && (before.verdict == owes || before.verdict == sentLast):
+		return before.verdict
+	// The client acknowledged something after its last payload: a response.
+	case c.SinceAcked < c.SinceReceived && c.SinceReceived-c.SinceAcked <= ackWindow:
+		return sentLast
+	case watched && !received && !sent:
+		return before.verdict
+	// Requests and responses take turns: after both, things are as they were.
+	case watched && before.verdict == sentLast:
+		return unclear
+	case watched && before.verdict == unclear:
+		return unclear
+	}
+	return presumed
+}
+
+// classify judges a connection; ages is how long it takes for age alone to
+// change the answer, 0 if it cannot.
+func (t *Tracker) classify(c Conn, v verdict) (class Class, ages time.Duration) {
+	switch {
+	case c.State == WeClosed:
+		// The FIN is the one byte that is no response.
+		if c.Unsent > 1 {
+			return Moving, 0
+		}
+		return Idle, 0
+	case c.Unsent > 0 || c.unread() > 0:
+		return Moving, 0
+	case c.Payload() == 0 && c.Sent == 0:
+		return Unused, 0
+	case v == owes:
+		return Owing, 0
+	case v == sentLast:
+		return aged(Recent, c.SinceSent, t.Idle)
+	case v == presumed:
+		return aged(Unclear, c.SinceSent, max(t.Idle, presumedPatience))
+	}
+	return aged(Unclear, c.SinceSent, t.Idle)
+}
+
+// aged is class until age reaches limit, then Idle.
+func aged(class Class, age, limit time.Duration) (Class, time.Duration) {
+	if age >= limit {
+		return Idle, 0
+	}
+	return class, limit - age
+}

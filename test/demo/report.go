@@ -1,0 +1,178 @@
+package demo
+
+import (
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/drain-operator/drain-operator/test/load"
+)
+
+// Report is what the demo has to say.
+type Report struct {
+	Config   Config
+	Started  time.Time
+	Took     time.Duration
+	Cells    []Cell
+	Figures  []Figures
+	Verdict  Verdict
+	Columns  []Column
+	Workload []Row
+}
+
+// Column is what a treatment came to, over the traffic that is judged and over all.
+type Column struct {
+	Treatment   Treatment
+	Judged, All load.Tally
+	Held        Spread
+	LastGone    time.Duration
+	Restarts    int
+}
+
+// Row is a workload with its charts, in the order of the columns.
+type Row struct {
+	Workload string
+	Charts   []CellChart
+}
+
+// CellChart is a chart and what stands above it.
+type CellChart struct {
+	Figures
+	Chart
+}
+
+// Conclude makes the report of a run that ended now.
+func Conclude(cells []Cell, cfg Config, started time.Time) Report {
+	r := Report{Config: cfg, Started: started, Took: time.Since(started), Cells: cells}
+	for _, c := range cells {
+		r.Figures = append(r.Figures, c.Figures())
+	}
+	order(r.Figures, cfg)
+	r.Verdict = Judge(r.Figures, cfg.Restarts, cfg.Replicas, cfg.MinRequests)
+	for _, t := range cfg.Treatments {
+		r.Columns = append(r.Columns, r.column(t))
+	}
+	for _, w := range cfg.Workloads {
+		r.Workload = append(r.Workload, r.row(w))
+	}
+	return r
+}
+
+// column sums up the cells of a treatment. Pods are those of the judged
+// workloads: the others' hold says nothing about the promise.
+func (r Report) column(t Treatment) Column {
+	col := Column{Treatment: t}
+	var held []time.Duration
+	for _, c := range r.Cells {
+		if c.Treatment != t {
+			continue
+		}
+		f := c.Figures()
+		col.All, col.Judged = col.All.Add(f.All()), col.Judged.Add(f.Judged)
+		col.Restarts += len(c.Restarts)
+		col.LastGone = max(col.LastGone, f.LastGone)
+		for _, l := range c.Drained() {
+			held = append(held, l.Held())
+		}
+	}
+	col.Held = spread(held)
+	return col
+}
+
+func (r Report) row(workload string) Row {
+	row := Row{Workload: workload}
+	for _, t := range r.Config.Treatments {
+		for _, c := range r.Cells {
+			if c.Workload == workload && c.Treatment == t {
+				row.Charts = append(row.Charts, CellChart{c.Figures(), NewChart(c, r.span(t), r.rate())})
+			}
+		}
+	}
+	return row
+}
+
+// span is the longest of a treatment: its cells ran side by side.
+func (r Report) span(t Treatment) time.Duration {
+	longest := bucket
+	for _, c := range r.Cells {
+		if c.Treatment == t {
+			longest = max(longest, c.Span())
+		}
+	}
+	return longest
+}
+
+// rate is the highest of all cells, in requests a second.
+func (r Report) rate() float64 {
+	most := 1
+	for _, c := range r.Cells {
+		answered, _ := c.buckets(c.Span())
+		most = max(most, peak(answered))
+	}
+	return float64(most)
+}
+
+// Others are examples of failures that no cause has a name for.
+func (r Report) Others() []string {
+	var texts []string
+	for _, c := range r.Cells {
+		for _, text := range c.Load.Others {
+			texts = append(texts, fmt.Sprintf("%s, %s: %s", c.Workload, c.Treatment.Title(), text))
+		}
+	}
+	return texts
+}
+
+// Headline is the result in one sentence, over the traffic that is judged.
+func (r Report) Headline() string {
+	var parts []string
+	for _, c := range r.Columns {
+		n := c.Judged
+		switch {
+		case c.Treatment == None:
+			parts = append(parts, fmt.Sprintf("Without a policy, %s of %s requests were cut.", amount(n.Failed()), number(n.Requests)))
+		case c.Treatment == Policy:
+			parts = append(parts, fmt.Sprintf("With a DrainPolicy, %s of %s.", amount(n.Failed()), number(n.Requests)))
+		}
+	}
+	return strings.Join(parts, " ")
+}
+
+func amount(n int) string {
+	if n == 0 {
+		return "none"
+	}
+	return number(n)
+}
+
+//go:embed report.html.tmpl
+var page string
+
+// WriteHTML writes the report as one page that needs nothing else.
+func (r Report) WriteHTML(w io.Writer) error {
+	t, err := template.New("report").Funcs(template.FuncMap{
+		"number": number, "seconds": Seconds, "causes": ByCause, "failures": load.Failures,
+		"count": func(t load.Tally, c load.Cause) int { return t.ByCause[c] },
+		"px":    func(v float64) string { return fmt.Sprintf("%.1f", v) },
+		"about": about, "sub": func(a, b float64) float64 { return a - b },
+	}).Parse(page)
+	if err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	if err := t.Execute(w, r); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return nil
+}
+
+// about says what a workload does when it is told to end.
+func about(workload string) string {
+	return map[string]string{
+		Abrupt:   "exits at once on SIGTERM, whatever is under way",
+		Shutdown: "finishes its requests on SIGTERM with http.Server.Shutdown",
+		SDK:      "drains with pkg/drain: says what is in flight, asks clients to leave",
+	}[workload]
+}
