@@ -16,6 +16,7 @@ import (
 
 	"github.com/drain-operator/drain-operator/test/perf"
 	"github.com/drain-operator/drain-operator/test/perf/footprint"
+	"github.com/drain-operator/drain-operator/test/perf/injection"
 )
 
 const usage = `bench measures and adds to the report what it found.
@@ -39,6 +40,7 @@ var groups = []struct {
 	{footprint.Group, func(ctx context.Context, say func(string, ...any)) ([]perf.Figure, error) {
 		return footprint.Measure(ctx, ".", say)
 	}},
+	{injection.Group, injection.Measure},
 }
 
 func main() {
@@ -65,6 +67,8 @@ func run(ctx context.Context, args []string) error {
 		return measureAll(ctx, *path, args[1:])
 	case len(args) == 1 && args[0] == "table":
 		return table(*path, os.Stdout)
+	case len(args) == 1 && args[0] == injection.Subcommand:
+		return injection.ServeEmpty(os.Stdin, os.Stdout)
 	case len(args) == 2 && args[0] == footprint.Subcommand:
 		return footprint.RunTask(ctx, args[1], os.Stdout)
 	}
