@@ -69,3 +69,27 @@ func TestCheckOnlyPlanned(t *testing.T) {
 		})
 	}
 }
+
+func TestSecurityShapes(t *testing.T) {
+	cases, err := Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	shapes := SecurityShapes(cases, "app", []string{"serve"})
+	root, restricted := 0, 0
+	for _, s := range shapes {
+		if len(s.Pod.Spec.Containers) == 0 {
+			t.Errorf("%s has no containers", s.Name)
+		}
+		switch pod := s.Pod.Spec.SecurityContext; {
+		case pod != nil && pod.RunAsUser != nil && *pod.RunAsUser == 0:
+			root++
+		case pod != nil && pod.RunAsNonRoot != nil && *pod.RunAsNonRoot:
+			restricted++
+		}
+	}
+	if len(shapes) < 10 || root == 0 || restricted == 0 {
+		t.Errorf("%d shapes, %d as root, %d as non-root", len(shapes), root, restricted)
+	}
+	t.Logf("%d shapes of %d pods", len(shapes), len(cases))
+}
