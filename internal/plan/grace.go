@@ -117,5 +117,5 @@ func probeGraces(spec *corev1.PodSpec, grace int64) []ProbeGrace {
 
 func graceCapped(t timing) Note {
 	return Note{Reason: NoteGraceCapped, Message: fmt.Sprintf(
-		"the pod needs a grace of %d s; gracePeriod.maxSeconds allows %d s", t.wanted, t.grace)}
+		"propagation, hook, budget and shutdown ask for %d s; with gracePeriod.maxSeconds the pod gets %d s", t.wanted, t.grace)}
 }
