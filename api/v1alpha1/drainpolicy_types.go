@@ -251,12 +251,15 @@ const (
 	ReleaseWhenOutOfRotation ReleaseWhen = "OutOfRotation"
 )
 
+// The API server checks a default {} by the rules below before it fills in the
+// defaults within it: hence has() for fields that are always there otherwise.
+
 // PreStop describes the injected hook.
 //
-// +kubebuilder:validation:XValidation:rule="self.propagationSeconds <= self.propagationMaxSeconds",message="propagationSeconds must not be greater than propagationMaxSeconds"
+// +kubebuilder:validation:XValidation:rule="!has(self.propagationSeconds) || !has(self.propagationMaxSeconds) || self.propagationSeconds <= self.propagationMaxSeconds",message="propagationSeconds must not be greater than propagationMaxSeconds"
 // +kubebuilder:validation:XValidation:rule="!has(self.maxHoldSeconds) || self.maxHoldSeconds > self.propagationSeconds",message="maxHoldSeconds must be greater than propagationSeconds"
 // +kubebuilder:validation:XValidation:rule="!has(self.notify) || self.strategy == 'Agent'",message="notify needs strategy Agent"
-// +kubebuilder:validation:XValidation:rule="self.strategy == 'Agent' || self.existingHook in ['Keep', 'Replace']",message="existingHook RunFirst and RunLast need strategy Agent"
+// +kubebuilder:validation:XValidation:rule="!has(self.strategy) || !has(self.existingHook) || self.strategy == 'Agent' || self.existingHook in ['Keep', 'Replace']",message="existingHook RunFirst and RunLast need strategy Agent"
 type PreStop struct {
 	// strategy Agent waits until the pod has drained, Sleep uses the native
 	// sleep hook for propagationMaxSeconds, None injects no hook.
@@ -321,7 +324,7 @@ type Notify struct {
 
 // GracePeriod bounds terminationGracePeriodSeconds.
 //
-// +kubebuilder:validation:XValidation:rule="self.minSeconds <= self.maxSeconds",message="minSeconds must not be greater than maxSeconds"
+// +kubebuilder:validation:XValidation:rule="!has(self.minSeconds) || !has(self.maxSeconds) || self.minSeconds <= self.maxSeconds",message="minSeconds must not be greater than maxSeconds"
 // +kubebuilder:validation:XValidation:rule="!has(self.shutdownSeconds) || self.shutdownSeconds < self.maxSeconds",message="shutdownSeconds must be less than maxSeconds"
 type GracePeriod struct {
 	// minSeconds is the least that a pod gets.
