@@ -46,6 +46,8 @@ type world struct {
 	events     *events.FakeRecorder
 	registry   *prometheus.Registry
 
+	// adding lets objects be created for real: by the test.
+	adding bool
 	// admit is what API server and webhooks do to a pod that is created.
 	admit func(*corev1.Pod) error
 	// update is what becomes of a status update; nil is nothing unusual.
@@ -80,7 +82,20 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 	return w
 }
 
-func (w *world) onCreate(_ context.Context, _ client.WithWatch, obj client.Object, opts ...client.CreateOption) error {
+// add creates an object behind the reconciler's back.
+func (w *world) add(obj client.Object) {
+	w.Helper()
+	w.adding = true
+	defer func() { w.adding = false }()
+	if err := w.client.Create(w.Context(), obj); err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *world) onCreate(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.CreateOption) error {
+	if w.adding {
+		return c.Create(ctx, obj, opts...)
+	}
 	options := (&client.CreateOptions{}).ApplyOptions(opts)
 	pod, ok := obj.(*corev1.Pod)
 	if !ok || len(options.DryRun) != 1 || options.DryRun[0] != metav1.DryRunAll {
@@ -128,7 +143,7 @@ func (w *world) policy() *v1alpha1.DrainPolicy {
 func (w *world) look() (ctrl.Result, error) {
 	w.Helper()
 	w.reconciler.tracker.SawPolicy(w.policy())
-	w.reconciler.surveys.outdate("default")
+	w.reconciler.surveys.policiesChanged("default")
 	return w.reconciler.Reconcile(w.Context(), ctrl.Request{NamespacedName: types.NamespacedName{Namespace: "default", Name: "web"}})
 }
 

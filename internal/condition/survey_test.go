@@ -1,6 +1,7 @@
 package condition
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -105,5 +106,46 @@ func TestSurvey(t *testing.T) {
 				t.Errorf("coverage (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestSelects(t *testing.T) {
+	expression := metav1.LabelSelectorRequirement{Key: "tier", Operator: metav1.LabelSelectorOpExists}
+	tests := map[string]struct {
+		selector *metav1.LabelSelector
+		labels   map[string]string
+		want     bool
+	}{
+		"no selector":        {labels: map[string]string{"app": "web"}},
+		"everything":         {selector: &metav1.LabelSelector{}, want: true},
+		"a label":            {selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}, labels: map[string]string{"app": "web", "x": "y"}, want: true},
+		"another value":      {selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}, labels: map[string]string{"app": "db"}},
+		"an empty value":     {selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": ""}}, labels: map[string]string{}},
+		"an expression":      {selector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{expression}}, labels: map[string]string{"tier": "1"}, want: true},
+		"not the expression": {selector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{expression}}, labels: map[string]string{"app": "web"}},
+		"only one of both": {
+			selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}, MatchExpressions: []metav1.LabelSelectorRequirement{expression}},
+			labels:   map[string]string{"app": "web"},
+		},
+	}
+	for name, tc := range tests {
+		if got := Selects(tc.selector, tc.labels); got != tc.want {
+			t.Errorf("%s: %v, want %v", name, got, tc.want)
+		}
+	}
+}
+
+// BenchmarkSurvey is a namespace as large as a cluster should ever have.
+func BenchmarkSurvey(b *testing.B) {
+	var policies []*v1alpha1.DrainPolicy
+	var pods []*corev1.Pod
+	for i := range 1_000 {
+		policies = append(policies, testobjects.MakePolicy(fmt.Sprint(i)).Selects("app", fmt.Sprint(i)).Obj())
+	}
+	for i := range 10_000 {
+		pods = append(pods, webPod(fmt.Sprint(i), "x/1", func(p *corev1.Pod) { p.Labels["app"] = fmt.Sprint(i % 1_000) }))
+	}
+	for b.Loop() {
+		Survey(policies, pods, "default", plan.Options{})
 	}
 }
