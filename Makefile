@@ -20,6 +20,7 @@ help: ## Show this help.
 generate: $(BIN)/controller-gen ## Generate deep copies, apply configurations, the CRD and RBAC.
 	$(BIN)/controller-gen object applyconfiguration:headerFile=hack/boilerplate.go.txt paths=./api/...
 	$(BIN)/controller-gen crd paths=./api/... output:crd:artifacts:config=config/crd
+	$(BIN)/controller-gen rbac:roleName=drain-operator paths=. paths=./controllers/... paths=./internal/... output:rbac:artifacts:config=config/rbac
 
 .PHONY: build
 build: ## Build the operator and the agent for this machine.

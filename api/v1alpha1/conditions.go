@@ -28,6 +28,8 @@ const (
 // Reasons of the conditions, by condition.
 const (
 	// Ready.
+	ReasonNotYetChecked     = "NotYetChecked"
+	ReasonUnsatisfiable     = "SelectorMatchesNoPod"
 	ReasonInjectionWorks    = "InjectionWorks"
 	ReasonInjectionDisabled = "InjectionDisabled"
 	ReasonNotInjected       = "NotInjected"
@@ -46,12 +48,15 @@ const (
 	ReasonOutranked  = "Outranked"
 
 	// AgentInstallable.
-	ReasonInstallable  = "Installable"
-	ReasonImagePull    = "ImageCannotBePulled"
-	ReasonPodsRefused  = "PodsRefused"
-	ReasonTryingAgain  = "TryingAgain"
-	ReasonNotNeeded    = "NotNeeded"
-	ReasonNotYetTried  = "NotYetTried"
+	ReasonInstallable = "Installable"
+	ReasonImagePull   = "ImageCannotBePulled"
+	ReasonPodsRefused = "PodsRefused"
+	ReasonTryingAgain = "TryingAgain"
+	ReasonRecovered   = "Recovered"
+	ReasonNotNeeded   = "NotNeeded"
+	ReasonNotYetTried = "NotYetTried"
+
+	// DrainStatusReachable.
 	ReasonStatusRead   = "StatusRead"
 	ReasonStatusFailed = "StatusFailed"
 	ReasonNoDrainYet   = "NoDrainYet"

@@ -251,12 +251,15 @@ const (
 	ReleaseWhenOutOfRotation ReleaseWhen = "OutOfRotation"
 )
 
+// The API server checks a default {} by the rules below before it fills in the
+// defaults within it: hence has() for fields that are always there otherwise.
+
 // PreStop describes the injected hook.
 //
-// +kubebuilder:validation:XValidation:rule="self.propagationSeconds <= self.propagationMaxSeconds",message="propagationSeconds must not be greater than propagationMaxSeconds"
+// +kubebuilder:validation:XValidation:rule="!has(self.propagationSeconds) || !has(self.propagationMaxSeconds) || self.propagationSeconds <= self.propagationMaxSeconds",message="propagationSeconds must not be greater than propagationMaxSeconds"
 // +kubebuilder:validation:XValidation:rule="!has(self.maxHoldSeconds) || self.maxHoldSeconds > self.propagationSeconds",message="maxHoldSeconds must be greater than propagationSeconds"
 // +kubebuilder:validation:XValidation:rule="!has(self.notify) || self.strategy == 'Agent'",message="notify needs strategy Agent"
-// +kubebuilder:validation:XValidation:rule="self.strategy == 'Agent' || self.existingHook in ['Keep', 'Replace']",message="existingHook RunFirst and RunLast need strategy Agent"
+// +kubebuilder:validation:XValidation:rule="!has(self.strategy) || !has(self.existingHook) || self.strategy == 'Agent' || self.existingHook in ['Keep', 'Replace']",message="existingHook RunFirst and RunLast need strategy Agent"
 type PreStop struct {
 	// strategy Agent waits until the pod has drained, Sleep uses the native
 	// sleep hook for propagationMaxSeconds, None injects no hook.
@@ -321,7 +324,7 @@ type Notify struct {
 
 // GracePeriod bounds terminationGracePeriodSeconds.
 //
-// +kubebuilder:validation:XValidation:rule="self.minSeconds <= self.maxSeconds",message="minSeconds must not be greater than maxSeconds"
+// +kubebuilder:validation:XValidation:rule="!has(self.minSeconds) || !has(self.maxSeconds) || self.minSeconds <= self.maxSeconds",message="minSeconds must not be greater than maxSeconds"
 // +kubebuilder:validation:XValidation:rule="!has(self.shutdownSeconds) || self.shutdownSeconds < self.maxSeconds",message="shutdownSeconds must be less than maxSeconds"
 type GracePeriod struct {
 	// minSeconds is the least that a pod gets.
@@ -363,6 +366,46 @@ const (
 	OutcomeUnknown Outcome = "Unknown"
 )
 
+// Cause of a drain's outcome, in one word that programs can rely on. New ones
+// may be added.
+type Cause string
+
+const (
+	// CauseHoldEnded: the agent saw the pod out of rotation with nothing in flight. Outcome Drained.
+	CauseHoldEnded Cause = "HoldEnded"
+	// CauseBoundReached: the hold's bound came first. Outcome TimedOut.
+	CauseBoundReached Cause = "BoundReached"
+	// CauseGraceSpent: a container was killed because the grace was spent. Outcome Forced.
+	CauseGraceSpent Cause = "GraceSpent"
+	// CauseShorterGrace: the deletion asked for a shorter grace than the pod has. Outcome Forced.
+	CauseShorterGrace Cause = "ShorterGrace"
+	// CauseForceDeleted: the object was removed while containers ran. Outcome Forced.
+	CauseForceDeleted Cause = "ForceDeleted"
+	// CauseNothingRan: no container was running when the deletion came. Outcome Skipped.
+	CauseNothingRan Cause = "NothingRan"
+	// CauseHookFailed: the hook could not be run. Outcome Skipped.
+	CauseHookFailed Cause = "HookFailed"
+	// CauseNoHook: the pod has no hook, as its policy asks. Outcome Skipped.
+	CauseNoHook Cause = "NoHook"
+	// CauseReleased: the agent saw nothing to hold, or was released by hand. Outcome Skipped.
+	CauseReleased Cause = "Released"
+	// CauseStatusUnreadable: the agent could not read the drain status. Outcome Unknown.
+	CauseStatusUnreadable Cause = "StatusUnreadable"
+	// CauseResultUnreadable: the agent's line could not be read. Outcome Unknown.
+	CauseResultUnreadable Cause = "ResultUnreadable"
+	// CauseNoStatus: a hook that reads no drain status held the pod: the
+	// native sleep hook, or the container's own. Outcome Unknown.
+	CauseNoStatus Cause = "NoStatus"
+	// CauseEndedByItself: a container ended before its hold did. Outcome Unknown.
+	CauseEndedByItself Cause = "EndedByItself"
+	// CauseOutOfMemory: a container was killed for want of memory. Outcome Unknown.
+	CauseOutOfMemory Cause = "OutOfMemory"
+	// CauseNodeLost: the pod's node is gone. Outcome Unknown.
+	CauseNodeLost Cause = "NodeLost"
+	// CauseEndNotObserved: nobody saw how the drain ended. Outcome Unknown.
+	CauseEndNotObserved Cause = "EndNotObserved"
+)
+
 // DrainPolicyStatus is what the operator sees.
 type DrainPolicyStatus struct {
 	// observedGeneration is the generation of the spec that this status describes.
@@ -381,15 +424,17 @@ type DrainPolicyStatus struct {
 	// +optional
 	Outdated int32 `json:"outdated"`
 
-	// draining is how many of pods are terminating now.
+	// draining is how many pods with settings of this policy are terminating now.
 	// +optional
 	Draining int32 `json:"draining"`
 
-	// drainingPods are the pods that are terminating now, oldest first, at most 32.
+	// drainingPods are the injected pods that are terminating now, oldest
+	// first, at most 256. A drain that is listed here is counted in drains
+	// even when no replica of the operator sees its end.
 	// +optional
 	// +listType=map
 	// +listMapKey=uid
-	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:MaxItems=256
 	DrainingPods []DrainingPod `json:"drainingPods,omitempty"`
 
 	// drains counts the drains that have ended, by outcome.
@@ -402,6 +447,11 @@ type DrainPolicyStatus struct {
 	// +listMapKey=uid
 	// +kubebuilder:validation:MaxItems=32
 	RecentDrains []DrainRecord `json:"recentDrains,omitempty"`
+
+	// agentImage is the image of the drain agent that pods get now.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	AgentImage string `json:"agentImage,omitempty"`
 
 	// skipped counts selected pods that are left alone, by reason.
 	// +optional
@@ -459,6 +509,10 @@ type DrainRecord struct {
 	// outcome of the drain.
 	// +required
 	Outcome Outcome `json:"outcome"`
+	// cause of the outcome, in one word that programs can rely on.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Cause Cause `json:"cause,omitempty"`
 	// reason says why in words that a person understands.
 	// +optional
 	// +kubebuilder:validation:MaxLength=512

@@ -23,6 +23,8 @@ func Parser() *typed.Parser {
 var parserOnce sync.Once
 var parser *typed.Parser
 var schemaYAML = typed.YAMLObject(`types:
+- name: com.github.drain-operator.drain-operator.api.v1alpha1.Cause
+  scalar: string
 - name: com.github.drain-operator.drain-operator.api.v1alpha1.DrainCounts
   map:
     fields:
@@ -83,6 +85,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.drain-operator.drain-operator.api.v1alpha1.DrainPolicyStatus
   map:
     fields:
+    - name: agentImage
+      type:
+        scalar: string
     - name: conditions
       type:
         list:
@@ -133,6 +138,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.drain-operator.drain-operator.api.v1alpha1.DrainRecord
   map:
     fields:
+    - name: cause
+      type:
+        namedType: com.github.drain-operator.drain-operator.api.v1alpha1.Cause
     - name: durationSeconds
       type:
         scalar: numeric

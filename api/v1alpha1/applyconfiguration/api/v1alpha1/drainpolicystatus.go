@@ -19,14 +19,18 @@ type DrainPolicyStatusApplyConfiguration struct {
 	Injected *int32 `json:"injected,omitempty"`
 	// outdated is how many of injected carry settings of an older generation.
 	Outdated *int32 `json:"outdated,omitempty"`
-	// draining is how many of pods are terminating now.
+	// draining is how many pods with settings of this policy are terminating now.
 	Draining *int32 `json:"draining,omitempty"`
-	// drainingPods are the pods that are terminating now, oldest first, at most 32.
+	// drainingPods are the injected pods that are terminating now, oldest
+	// first, at most 256. A drain that is listed here is counted in drains
+	// even when no replica of the operator sees its end.
 	DrainingPods []DrainingPodApplyConfiguration `json:"drainingPods,omitempty"`
 	// drains counts the drains that have ended, by outcome.
 	Drains *DrainCountsApplyConfiguration `json:"drains,omitempty"`
 	// recentDrains are the last drains that ended, newest first, at most 32.
 	RecentDrains []DrainRecordApplyConfiguration `json:"recentDrains,omitempty"`
+	// agentImage is the image of the drain agent that pods get now.
+	AgentImage *string `json:"agentImage,omitempty"`
 	// skipped counts selected pods that are left alone, by reason.
 	Skipped map[string]int32 `json:"skipped,omitempty"`
 	// conditions are Ready, PodsInjected, Conflicting, AgentInstallable and
@@ -111,6 +115,14 @@ func (b *DrainPolicyStatusApplyConfiguration) WithRecentDrains(values ...*DrainR
 		}
 		b.RecentDrains = append(b.RecentDrains, *values[i])
 	}
+	return b
+}
+
+// WithAgentImage sets the AgentImage field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the AgentImage field is set to the value of the last call.
+func (b *DrainPolicyStatusApplyConfiguration) WithAgentImage(value string) *DrainPolicyStatusApplyConfiguration {
+	b.AgentImage = &value
 	return b
 }
 

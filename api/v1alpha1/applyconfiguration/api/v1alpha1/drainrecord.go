@@ -18,6 +18,8 @@ type DrainRecordApplyConfiguration struct {
 	UID *string `json:"uid,omitempty"`
 	// outcome of the drain.
 	Outcome *apiv1alpha1.Outcome `json:"outcome,omitempty"`
+	// cause of the outcome, in one word that programs can rely on.
+	Cause *apiv1alpha1.Cause `json:"cause,omitempty"`
 	// reason says why in words that a person understands.
 	Reason *string `json:"reason,omitempty"`
 	// durationSeconds from the accepted deletion to the end of the last container, rounded up.
@@ -55,6 +57,14 @@ func (b *DrainRecordApplyConfiguration) WithUID(value string) *DrainRecordApplyC
 // If called multiple times, the Outcome field is set to the value of the last call.
 func (b *DrainRecordApplyConfiguration) WithOutcome(value apiv1alpha1.Outcome) *DrainRecordApplyConfiguration {
 	b.Outcome = &value
+	return b
+}
+
+// WithCause sets the Cause field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Cause field is set to the value of the last call.
+func (b *DrainRecordApplyConfiguration) WithCause(value apiv1alpha1.Cause) *DrainRecordApplyConfiguration {
+	b.Cause = &value
 	return b
 }
 

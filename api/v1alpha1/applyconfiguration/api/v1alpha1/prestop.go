@@ -9,6 +9,8 @@ import (
 // PreStopApplyConfiguration represents a declarative configuration of the PreStop type for use
 // with apply.
 //
+// The API server checks a default {} by the rules below before it fills in the
+// defaults within it: hence has() for fields that are always there otherwise.
 // PreStop describes the injected hook.
 type PreStopApplyConfiguration struct {
 	// strategy Agent waits until the pod has drained, Sleep uses the native

@@ -1,0 +1,91 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/drain-operator/drain-operator/api/v1alpha1"
+	"github.com/drain-operator/drain-operator/internal/condition"
+	"github.com/drain-operator/drain-operator/internal/plan"
+	"github.com/drain-operator/drain-operator/internal/telemetry"
+)
+
+// coalesce is how long changes of pods are gathered before a policy's status
+// is worked out again: a rollout gives one write a second, not one per pod.
+const coalesce = time.Second
+
+// eventSource is the reporting controller of the operator's events.
+const eventSource = "drain-operator.dev/drain-operator"
+
+// Options of the controllers. All are required.
+type Options struct {
+	// Plan returns what pods are planned with now, but for the breaker.
+	Plan    func() plan.Options
+	Metrics *telemetry.Drains
+	Clock   clock.PassiveClock
+}
+
+// Setup adds the controllers to the manager: the tracker of drains on every
+// replica, the writer of statuses on the leader.
+func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
+	if o.Plan == nil || o.Metrics == nil || o.Clock == nil {
+		return errors.New("setting up the controllers: an option is missing")
+	}
+	r := newPolicyReconciler(mgr.GetClient(), mgr.GetAPIReader(), o)
+	r.recorder = mgr.GetEventRecorder(eventSource)
+	if err := r.tracker.Watch(ctx, mgr, r.forget); err != nil {
+		return fmt.Errorf("tracking drains: %w", err)
+	}
+	return r.setup(mgr)
+}
+
+func newPolicyReconciler(c client.Client, uncached client.Reader, o Options) *PolicyReconciler {
+	return &PolicyReconciler{
+		client:   c,
+		clock:    o.Clock,
+		options:  o.Plan,
+		metrics:  o.Metrics,
+		tracker:  NewTracker(o.Clock, o.Metrics.Dropped),
+		canaries: &canaries{client: c, uncached: uncached, clock: o.Clock, options: o.Plan, last: map[types.UID]condition.Trial{}},
+		surveys:  &surveys{cache: c, options: o.Plan, made: map[string]survey{}},
+		doubts:   &doubts{open: map[types.UID]doubt{}},
+	}
+}
+
+// forget drops what is kept about a policy that is gone, at once.
+func (r *PolicyReconciler) forget(p *v1alpha1.DrainPolicy) {
+	r.metrics.Forget(p.Namespace, p.Name)
+	r.canaries.forget(p.UID)
+	r.doubts.forget(p.UID)
+}
+
+func (r *PolicyReconciler) setup(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("drainpolicy").
+		Watches(&v1alpha1.DrainPolicy{}, r.onPolicy(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&corev1.Pod{}, r.onPod(), builder.WithPredicates(podChanged())).
+		WatchesRawSource(source.Func(r.onDrain)).
+		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
+		Complete(r)
+}
+
+// onDrain wakes a policy whose drains changed, from when this replica leads.
+func (r *PolicyReconciler) onDrain(_ context.Context, q queue) error {
+	r.tracker.onChange(func(policy types.NamespacedName) {
+		q.AddAfter(reconcile.Request{NamespacedName: policy}, coalesce)
+	})
+	return nil
+}

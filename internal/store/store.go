@@ -1,0 +1,66 @@
+// Package store answers questions from the manager's cache. It never calls the
+// API server, so that an admission request is answered from memory.
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/drain-operator/drain-operator/api/v1alpha1"
+)
+
+// Store reads from the cache.
+type Store struct {
+	cache    client.Reader
+	excluded func(namespace string) bool
+}
+
+// New returns a store over a cache. excluded says which namespaces are left
+// alone whatever policies they hold.
+func New(cache client.Reader, excluded func(namespace string) bool) *Store {
+	return &Store{cache: cache, excluded: excluded}
+}
+
+// Policies returns the policies of a namespace, in no order.
+func (s *Store) Policies(ctx context.Context, namespace string) ([]*v1alpha1.DrainPolicy, error) {
+	list := &v1alpha1.DrainPolicyList{}
+	if err := s.cache.List(ctx, list, client.InNamespace(namespace)); err != nil {
+		return nil, fmt.Errorf("listing the policies of namespace %s: %w", namespace, err)
+	}
+	policies := make([]*v1alpha1.DrainPolicy, len(list.Items))
+	for i := range list.Items {
+		policies[i] = &list.Items[i]
+	}
+	return policies, nil
+}
+
+// Namespaces returns the names of the namespaces that have a policy and are
+// not excluded, sorted.
+func (s *Store) Namespaces(ctx context.Context) ([]string, error) {
+	list := &v1alpha1.DrainPolicyList{}
+	if err := s.cache.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing policies: %w", err)
+	}
+	var namespaces []string
+	for i := range list.Items {
+		if name := list.Items[i].Namespace; !s.excluded(name) {
+			namespaces = append(namespaces, name)
+		}
+	}
+	slices.Sort(namespaces)
+	return slices.Compact(namespaces), nil
+}
+
+// Nodes returns the nodes, as far as the cache keeps them, in no order. They
+// are the cache's own: not to be changed.
+func (s *Store) Nodes(ctx context.Context) ([]corev1.Node, error) {
+	list := &corev1.NodeList{}
+	if err := s.cache.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing nodes: %w", err)
+	}
+	return list.Items, nil
+}

@@ -1,0 +1,81 @@
+package store
+
+import (
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/drain-operator/drain-operator/internal/plan"
+)
+
+// Transforms make objects small before they enter the cache: ten thousand pods
+// are kept for what the operator reads of them, not for what they are. They
+// must give the same result when they see their own.
+
+// Trim drops what the operator reads of no object.
+func Trim(obj any) (any, error) {
+	if accessor, err := meta.Accessor(obj); err == nil {
+		accessor.SetManagedFields(nil)
+	}
+	return obj, nil
+}
+
+// TrimPod keeps of a pod what says whether it is left alone, what was
+// injected, and how it ends. Such a pod must never be written back.
+func TrimPod(obj any) (any, error) {
+	pod, ok := obj.(*corev1.Pod)
+	if !ok {
+		return Trim(obj)
+	}
+	pod.ManagedFields = nil
+	pod.Spec.Tolerations = nil
+	pod.Spec.TopologySpreadConstraints = nil
+	pod.Spec.ImagePullSecrets = nil
+	pod.Spec.HostAliases = nil
+	pod.Spec.DNSConfig = nil
+	pod.Spec.Volumes = onlyOurs(pod.Spec.Volumes)
+	trimContainers(pod.Spec.Containers)
+	trimContainers(pod.Spec.InitContainers)
+	pod.Spec.EphemeralContainers = nil
+	pod.Status.PodIPs = nil
+	pod.Status.HostIPs = nil
+	pod.Status.EphemeralContainerStatuses = nil
+	return pod, nil
+}
+
+func onlyOurs(volumes []corev1.Volume) []corev1.Volume {
+	var kept []corev1.Volume
+	for _, volume := range volumes {
+		if strings.HasPrefix(volume.Name, plan.VolumeName) {
+			kept = append(kept, volume)
+		}
+	}
+	return kept
+}
+
+func trimContainers(containers []corev1.Container) {
+	for i := range containers {
+		c := &containers[i]
+		c.Command, c.Args, c.Env, c.EnvFrom = nil, nil, nil, nil
+		c.VolumeMounts, c.VolumeDevices = nil, nil
+		c.SecurityContext, c.ResizePolicy = nil, nil
+	}
+}
+
+// TrimNode keeps of a node its name and what software it runs.
+func TrimNode(obj any) (any, error) {
+	node, ok := obj.(*corev1.Node)
+	if !ok {
+		return Trim(obj)
+	}
+	trimmed := &corev1.Node{TypeMeta: node.TypeMeta}
+	trimmed.Name, trimmed.UID, trimmed.ResourceVersion = node.Name, node.UID, node.ResourceVersion
+	info := node.Status.NodeInfo
+	trimmed.Status.NodeInfo = corev1.NodeSystemInfo{
+		OperatingSystem:         info.OperatingSystem,
+		KubeletVersion:          info.KubeletVersion,
+		ContainerRuntimeVersion: info.ContainerRuntimeVersion,
+	}
+	return trimmed, nil
+}

@@ -1,0 +1,101 @@
+// Package telemetry holds the operator's Prometheus metrics. docs/metrics.md
+// is generated from the definitions here.
+package telemetry
+
+// Kind of a metric.
+type Kind string
+
+// The kinds in use.
+const (
+	Counter   Kind = "counter"
+	Gauge     Kind = "gauge"
+	Histogram Kind = "histogram"
+)
+
+// Definition of a metric.
+type Definition struct {
+	Name   string
+	Kind   Kind
+	Labels []string
+	Help   string
+	// Notes are for the documentation only.
+	Notes string
+}
+
+// Labels.
+const (
+	labelNamespace = "namespace"
+	labelPolicy    = "policy"
+	labelOutcome   = "outcome"
+)
+
+// Who counts: sums over the replicas are right in both cases.
+const (
+	leaderOnly  = "Counted by the leader only, once for each drain."
+	eachReplica = "Each replica counts what it answers. Dry runs do not count."
+)
+
+var (
+	drains = Definition{
+		Name:   "drain_operator_drains_total",
+		Kind:   Counter,
+		Labels: []string{labelNamespace, labelPolicy, labelOutcome},
+		Help:   "Drains that have ended, by outcome.",
+		Notes:  leaderOnly + " Outcomes: Drained, TimedOut, Forced, Skipped, Unknown.",
+	}
+	duration = Definition{
+		Name:   "drain_operator_drain_duration_seconds",
+		Kind:   Histogram,
+		Labels: []string{labelNamespace, labelPolicy},
+		Help:   "Time from the accepted deletion of a pod to the end of its last container.",
+		Notes:  leaderOnly + " Whole seconds. Drains whose end was not observed are not in it.",
+	}
+	draining = Definition{
+		Name:   "drain_operator_draining_pods",
+		Kind:   Gauge,
+		Labels: []string{labelNamespace, labelPolicy},
+		Help:   "Injected pods that are terminating now.",
+		Notes:  "Set by the leader only.",
+	}
+	dropped = Definition{
+		Name:  "drain_operator_drain_records_dropped_total",
+		Kind:  Counter,
+		Help:  "Ended drains that were forgotten before they could be counted, because too many were waiting for the API server.",
+		Notes: "Each replica counts its own. Anything but 0 on the leader means that drains_total is too low.",
+	}
+	injections = Definition{
+		Name:   "drain_operator_injections_total",
+		Kind:   Counter,
+		Labels: []string{"result"},
+		Help:   "Pod creations that the injection webhook answered, by result: Injected, InjectedAgain (was injected before), Observed (would have been), Excluded, NotSelected, Failed.",
+		Notes:  eachReplica,
+	}
+	exclusions = Definition{
+		Name:   "drain_operator_injection_exclusions_total",
+		Kind:   Counter,
+		Labels: []string{"reason"},
+		Help:   "Selected pods that were left alone when they were created, by reason.",
+		Notes:  eachReplica,
+	}
+	notes = Definition{
+		Name:   "drain_operator_injection_notes_total",
+		Kind:   Counter,
+		Labels: []string{"reason"},
+		Help:   "Things that a person should know about injected pods, by reason.",
+		Notes:  eachReplica,
+	}
+	answering = Definition{
+		Name:  "drain_operator_injection_duration_seconds",
+		Kind:  Histogram,
+		Help:  "Time to answer a pod creation, from the decoded request to the answer.",
+		Notes: eachReplica,
+	}
+)
+
+// Definitions are all metrics of the operator itself, in the order of the
+// documentation. Those of its libraries come on top.
+var Definitions = []Definition{drains, duration, draining, dropped, injections, exclusions, notes, answering}
+
+// buckets of durations, in seconds: a drain takes from propagation (5) to the
+// largest grace (3600).
+var buckets = []float64{1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1200, 3600}

@@ -1,0 +1,98 @@
+package telemetry
+
+import (
+	"flag"
+	"os"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/drain-operator/drain-operator/api/v1alpha1"
+)
+
+var update = flag.Bool("update", false, "write docs/metrics.md")
+
+const page = "../../docs/metrics.md"
+
+func TestPageIsUpToDate(t *testing.T) {
+	if *update {
+		if err := os.WriteFile(page, []byte(Page()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	written, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(Page(), string(written)); diff != "" {
+		t.Errorf("%s is not what the definitions say (-definitions +page); run go test ./internal/telemetry -update\n%s", page, diff)
+	}
+}
+
+// series are the names and labels of all that a registry holds.
+func series(t *testing.T, registry *prometheus.Registry) map[string]float64 {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]float64{}
+	for _, family := range families {
+		for _, m := range family.Metric {
+			found[family.GetName()+labelled(m)] = value(m)
+		}
+	}
+	return found
+}
+
+func labelled(m *dto.Metric) string {
+	text := ""
+	for _, l := range m.Label {
+		text += " " + l.GetName() + "=" + l.GetValue()
+	}
+	return text
+}
+
+// value of a counter or gauge, count of a histogram.
+func value(m *dto.Metric) float64 {
+	return m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
+}
+
+func TestSeriesOfAPolicyGoWithIt(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	r, err := NewDrains(registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, policy := range []string{"web", "gone"} {
+		r.Drained("shop", policy, v1alpha1.DrainRecord{Outcome: v1alpha1.OutcomeDrained, Cause: v1alpha1.CauseHoldEnded, DurationSeconds: 7})
+		r.Drained("shop", policy, v1alpha1.DrainRecord{Outcome: v1alpha1.OutcomeUnknown, Cause: v1alpha1.CauseEndNotObserved})
+		r.Draining("shop", policy, 3)
+	}
+	r.Dropped()
+
+	r.Forget("shop", "gone")
+
+	want := map[string]float64{
+		"drain_operator_drains_total namespace=shop outcome=Drained policy=web": 1,
+		"drain_operator_drains_total namespace=shop outcome=Unknown policy=web": 1,
+		"drain_operator_drain_duration_seconds namespace=shop policy=web":       1,
+		"drain_operator_draining_pods namespace=shop policy=web":                3,
+		"drain_operator_drain_records_dropped_total":                            1,
+	}
+	if diff := cmp.Diff(want, series(t, registry)); diff != "" {
+		t.Errorf("series (-want +got):\n%s", diff)
+	}
+}
+
+func TestRegisteringTwiceFails(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	if _, err := NewDrains(registry); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewDrains(registry); err == nil {
+		t.Error("a second registration did not fail")
+	}
+}

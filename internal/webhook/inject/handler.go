@@ -1,0 +1,126 @@
+// Package inject answers the API server's question what to do with a pod that
+// is being created. It answers from memory, within milliseconds, and whatever
+// goes wrong, the pod is created as its owner wrote it.
+package inject
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/utils/clock"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/drain-operator/drain-operator/api/v1alpha1"
+	"github.com/drain-operator/drain-operator/internal/plan"
+)
+
+// Policies returns the policies of a namespace, from memory.
+type Policies func(ctx context.Context, namespace string) ([]*v1alpha1.DrainPolicy, error)
+
+// Recorder is told how each request that is not a dry run was answered.
+type Recorder interface {
+	Record(answer Answer, took time.Duration)
+}
+
+// Handler is the injection webhook.
+type Handler struct {
+	// Policies of a namespace.
+	Policies Policies
+	// Options as they are now: the delivery changes with the nodes.
+	Options func() plan.Options
+	// Recorder counts.
+	Recorder Recorder
+	// Clock times the answers.
+	Clock clock.PassiveClock
+	// Decoder reads pods.
+	Decoder admission.Decoder
+}
+
+// NewHandler returns a handler that reads pods by the scheme.
+func NewHandler(scheme *runtime.Scheme, policies Policies, options func() plan.Options, recorder Recorder) *Handler {
+	return &Handler{
+		Policies: policies,
+		Options:  options,
+		Recorder: recorder,
+		Clock:    clock.RealClock{},
+		Decoder:  admission.NewDecoder(scheme),
+	}
+}
+
+// Handle always allows. An error or a panic is logged and counted, and the pod
+// stays as it is.
+func (h *Handler) Handle(ctx context.Context, req admission.Request) admission.Response {
+	start := h.Clock.Now()
+	response, answer := h.answer(ctx, req)
+	if answer.Err != nil {
+		logf.FromContext(ctx).Error(answer.Err, "the pod is created without injection")
+	}
+	if req.DryRun == nil || !*req.DryRun {
+		h.Recorder.Record(answer, h.Clock.Since(start))
+	}
+	return response
+}
+
+// answer turns whatever can go wrong into an answer that allows.
+func (h *Handler) answer(ctx context.Context, req admission.Request) (response admission.Response, answer Answer) {
+	defer func() {
+		if r := recover(); r != nil {
+			answer = Answer{Result: ResultFailed, Err: fmt.Errorf("panic: %v\n%s", r, debug.Stack())}
+			response = admission.Allowed("")
+		}
+	}()
+	if !isPodCreation(req) {
+		return admission.Allowed(""), Answer{Result: ResultNotSelected}
+	}
+	before := &corev1.Pod{}
+	if err := h.Decoder.Decode(req, before); err != nil {
+		return failed(fmt.Errorf("reading the pod: %w", err))
+	}
+	policies, err := h.Policies(ctx, req.Namespace)
+	if err != nil {
+		return failed(err)
+	}
+	answer, after := decide(before, req.Namespace, policies, h.Options())
+	if answer.Result != ResultInjected {
+		return admission.Allowed(""), answer
+	}
+	response, err = patched(req.Object.Raw, before, after)
+	if err != nil {
+		return failed(err)
+	}
+	return response, answer
+}
+
+// isPodCreation: anything else reaches us only when somebody changed the registration.
+func isPodCreation(req admission.Request) bool {
+	return req.Operation == admissionv1.Create && req.Resource.Group == "" &&
+		req.Resource.Resource == "pods" && req.SubResource == ""
+}
+
+func failed(err error) (admission.Response, Answer) {
+	return admission.Allowed(""), Answer{Result: ResultFailed, Err: err}
+}
+
+// patched answers with the difference between the two pods.
+func patched(raw []byte, before, after *corev1.Pod) (admission.Response, error) {
+	beforeJSON, err := json.Marshal(before)
+	if err != nil {
+		return admission.Response{}, fmt.Errorf("encoding the pod as it came: %w", err)
+	}
+	afterJSON, err := json.Marshal(after)
+	if err != nil {
+		return admission.Response{}, fmt.Errorf("encoding the injected pod: %w", err)
+	}
+	patch, err := createPatch(raw, beforeJSON, afterJSON)
+	if err != nil {
+		return admission.Response{}, err
+	}
+	return admission.Patched("", patch...), nil
+}

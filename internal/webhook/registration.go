@@ -1,0 +1,151 @@
+// Package webhook describes how the API server is told about our webhooks.
+// It is pure: desired state from facts; controllers/ applies it.
+package webhook
+
+import (
+	"slices"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	admissionac "k8s.io/client-go/applyconfigurations/admissionregistration/v1"
+	metaac "k8s.io/client-go/applyconfigurations/meta/v1"
+
+	"github.com/drain-operator/drain-operator/api/v1alpha1"
+)
+
+const (
+	// ConfigurationName is the MutatingWebhookConfiguration that the operator owns.
+	ConfigurationName = "drain-operator-inject"
+
+	// InjectPath is where the injection webhook is served.
+	InjectPath = "/inject"
+
+	// injectName is the entry in the configuration.
+	injectName = "inject.drain-operator.dev"
+
+	// timeoutSeconds: an answer from memory takes milliseconds. What takes
+	// longer is not worth a pod's start.
+	timeoutSeconds = 2
+)
+
+// Target is where the API server finds the webhook server: a Service, or a
+// URL when the operator runs outside the cluster.
+type Target struct {
+	Service types.NamespacedName
+	URL     string
+}
+
+// Registration is everything that the configuration depends on.
+type Registration struct {
+	Target Target
+	// Bundle is the PEM of the CAs to trust.
+	Bundle []byte
+	// Namespaces that have a policy and are not excluded. None means that
+	// the webhook is not registered at all.
+	Namespaces []string
+	// Owner is deleted at an uninstall, and the configuration with it. May be nil.
+	Owner *metaac.OwnerReferenceApplyConfiguration
+	// Foreign are requirements that somebody else added to the namespace
+	// selector. Some clusters add theirs to every webhook and would take
+	// turns with us for ever.
+	Foreign []metav1.LabelSelectorRequirement
+}
+
+// Configuration renders the registration. It sets only what the operator
+// owns: another manager's labels, annotations and webhooks stay.
+func (r Registration) Configuration() *admissionac.MutatingWebhookConfigurationApplyConfiguration {
+	config := admissionac.MutatingWebhookConfiguration(ConfigurationName).
+		WithLabels(map[string]string{"app.kubernetes.io/name": "drain-operator"})
+	if r.Owner != nil {
+		config.WithOwnerReferences(r.Owner)
+	}
+	if len(r.Namespaces) == 0 || len(r.Bundle) == 0 {
+		return config
+	}
+	return config.WithWebhooks(admissionac.MutatingWebhook().
+		WithName(injectName).
+		WithClientConfig(r.clientConfig()).
+		WithRules(admissionac.RuleWithOperations().
+			WithOperations(admissionv1.Create).
+			WithAPIGroups("").WithAPIVersions("v1").WithResources("pods").
+			WithScope(admissionv1.NamespacedScope)).
+		WithNamespaceSelector(r.namespaceSelector()).
+		WithMatchConditions(matchConditions()...).
+		WithMatchPolicy(admissionv1.Equivalent).
+		WithFailurePolicy(admissionv1.Ignore).
+		WithReinvocationPolicy(admissionv1.IfNeededReinvocationPolicy).
+		WithSideEffects(admissionv1.SideEffectClassNone).
+		WithTimeoutSeconds(timeoutSeconds).
+		WithAdmissionReviewVersions("v1"))
+}
+
+func (r Registration) clientConfig() *admissionac.WebhookClientConfigApplyConfiguration {
+	client := admissionac.WebhookClientConfig().WithCABundle(r.Bundle...)
+	if r.Target.URL != "" {
+		return client.WithURL(r.Target.URL + InjectPath)
+	}
+	return client.WithService(admissionac.ServiceReference().
+		WithNamespace(r.Target.Service.Namespace).
+		WithName(r.Target.Service.Name).
+		WithPath(InjectPath).
+		WithPort(443))
+}
+
+func (r Registration) namespaceSelector() *metaac.LabelSelectorApplyConfiguration {
+	namespaces := slices.Sorted(slices.Values(r.Namespaces))
+	selector := metaac.LabelSelector().WithMatchExpressions(
+		metaac.LabelSelectorRequirement().
+			WithKey(corev1.LabelMetadataName).
+			WithOperator(metav1.LabelSelectorOpIn).
+			WithValues(slices.Compact(namespaces)...),
+		metaac.LabelSelectorRequirement().
+			WithKey(v1alpha1.LabelInjection).
+			WithOperator(metav1.LabelSelectorOpNotIn).
+			WithValues(v1alpha1.InjectionDisabled),
+	)
+	for _, foreign := range r.Foreign {
+		selector.WithMatchExpressions(metaac.LabelSelectorRequirement().
+			WithKey(foreign.Key).WithOperator(foreign.Operator).WithValues(foreign.Values...))
+	}
+	return selector
+}
+
+// matchConditions keep pods from us that the API server itself can see are to
+// be left alone. None of them can fail: an error would skip the webhook.
+func matchConditions() []*admissionac.MatchConditionApplyConfiguration {
+	return []*admissionac.MatchConditionApplyConfiguration{
+		admissionac.MatchCondition().WithName("not-a-mirror-pod").
+			WithExpression("!has(object.metadata.annotations) || !('kubernetes.io/config.mirror' in object.metadata.annotations)"),
+		admissionac.MatchCondition().WithName("not-opted-out").
+			WithExpression("!has(object.metadata.annotations) || !('" + v1alpha1.AnnotationInject + "' in object.metadata.annotations) || " +
+				"object.metadata.annotations['" + v1alpha1.AnnotationInject + "'] != 'false'"),
+	}
+}
+
+// ForeignRequirements returns the requirements of the registered namespace
+// selector that are not ours.
+func ForeignRequirements(config *admissionv1.MutatingWebhookConfiguration) []metav1.LabelSelectorRequirement {
+	for _, webhook := range config.Webhooks {
+		if webhook.Name == injectName && webhook.NamespaceSelector != nil {
+			return slices.DeleteFunc(slices.Clone(webhook.NamespaceSelector.MatchExpressions), isOurs)
+		}
+	}
+	return nil
+}
+
+func isOurs(requirement metav1.LabelSelectorRequirement) bool {
+	return requirement.Key == corev1.LabelMetadataName || requirement.Key == v1alpha1.LabelInjection
+}
+
+// PublishedBundle returns the CA bundle of the registered webhook, nil when it
+// is not registered.
+func PublishedBundle(config *admissionv1.MutatingWebhookConfiguration) []byte {
+	for _, webhook := range config.Webhooks {
+		if webhook.Name == injectName {
+			return webhook.ClientConfig.CABundle
+		}
+	}
+	return nil
+}

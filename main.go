@@ -1,0 +1,172 @@
+// Command drain-operator runs the operator: the injection webhook in every
+// replica, the controllers in one of them.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/pflag"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/drain-operator/drain-operator/api/v1alpha1"
+	"github.com/drain-operator/drain-operator/controllers"
+	"github.com/drain-operator/drain-operator/internal/certs"
+	"github.com/drain-operator/drain-operator/internal/plan"
+	"github.com/drain-operator/drain-operator/internal/store"
+	"github.com/drain-operator/drain-operator/internal/telemetry"
+	"github.com/drain-operator/drain-operator/internal/webhook"
+	"github.com/drain-operator/drain-operator/internal/webhook/inject"
+)
+
+// Names that the manifests and RBAC know, too.
+const (
+	webhookService = "drain-operator-webhook"
+	certSecret     = "drain-operator-webhook-cert"
+	leaseName      = "drain-operator"
+)
+
+func main() {
+	if err := start(os.Args[1:]); err != nil && !errors.Is(err, pflag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "drain-operator:", err)
+		os.Exit(1)
+	}
+}
+
+func start(args []string) error {
+	o, err := parseOptions(args)
+	if err != nil {
+		return err
+	}
+	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&o.logging)))
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("finding the cluster: %w", err)
+	}
+	return run(ctrl.SetupSignalHandler(), config, o)
+}
+
+// run runs the operator until the context ends.
+func run(ctx context.Context, config *rest.Config, o options) error {
+	serving := &certs.Serving{}
+	scheme := newScheme()
+	mgr, err := newManager(config, scheme, serving, o)
+	if err != nil {
+		return err
+	}
+	policies := store.New(mgr.GetCache(), func(namespace string) bool { return isExcluded(namespace, o.planOptions()) })
+	options, err := currentOptions(ctx, mgr, policies, o)
+	if err != nil {
+		return err
+	}
+	for _, add := range []func() error{
+		func() error { return serving.Follow(ctx, mgr.GetCache()) },
+		func() error { return addWebhook(mgr, policies, options) },
+		func() error { return addRegistration(mgr, policies, o) },
+		func() error { return addRotator(mgr, o) },
+		func() error { return addControllers(ctx, mgr, options) },
+		func() error { return addHealth(ctx, mgr, serving) },
+	} {
+		if err := add(); err != nil {
+			return err
+		}
+	}
+	if err := mgr.Start(ctx); err != nil {
+		return fmt.Errorf("running: %w", err)
+	}
+	return nil
+}
+
+func newScheme() *runtime.Scheme {
+	scheme := runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(v1alpha1.AddToScheme(scheme))
+	return scheme
+}
+
+// currentOptions returns a function that says what every plan is made with
+// now: the delivery follows the nodes, unless it was chosen by hand.
+func currentOptions(ctx context.Context, mgr ctrl.Manager, policies *store.Store, o options) (func() plan.Options, error) {
+	if o.agentDelivery != deliveryAuto {
+		return o.planOptions, nil
+	}
+	delivery, err := store.FollowNodes(ctx, mgr.GetCache(), policies)
+	if err != nil {
+		return nil, err
+	}
+	return func() plan.Options {
+		options := o.planOptions()
+		options.Delivery = delivery.Current(ctx)
+		return options
+	}, nil
+}
+
+// isExcluded reports whether all pods of a namespace are left alone, because
+// one of which nothing else is known is.
+func isExcluded(namespace string, options plan.Options) bool {
+	_, excluded := plan.Exclude(&corev1.Pod{}, namespace, options)
+	return excluded
+}
+
+func addWebhook(mgr ctrl.Manager, policies *store.Store, options func() plan.Options) error {
+	recorder, err := telemetry.NewInjections(metrics.Registry)
+	if err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
+	handler := inject.NewHandler(mgr.GetScheme(), policies.Policies, options, recorder)
+	mgr.GetWebhookServer().Register(webhook.InjectPath, &admission.Webhook{Handler: handler})
+	return nil
+}
+
+func addRegistration(mgr ctrl.Manager, policies *store.Store, o options) error {
+	reconciler := &controllers.WebhookReconciler{
+		Client:     mgr.GetClient(),
+		Uncached:   mgr.GetAPIReader(),
+		Namespaces: policies.Namespaces,
+		Target: webhook.Target{
+			Service: types.NamespacedName{Namespace: o.namespace, Name: webhookService},
+			URL:     o.webhookURL,
+		},
+		Secret: types.NamespacedName{Namespace: o.namespace, Name: certSecret},
+		Owner:  o.owner,
+	}
+	return reconciler.SetupWithManager(mgr)
+}
+
+func addRotator(mgr ctrl.Manager, o options) error {
+	reader := mgr.GetClient()
+	rotator := &certs.Rotator{
+		Client: reader,
+		Clock:  clock.RealClock{},
+		Secret: types.NamespacedName{Namespace: o.namespace, Name: certSecret},
+		Terms:  certs.Terms{Hosts: o.hosts(), Validity: o.certValidity, Overlap: o.certOverlap},
+		Published: func(ctx context.Context) ([]byte, error) {
+			registered := &admissionv1.MutatingWebhookConfiguration{}
+			err := reader.Get(ctx, types.NamespacedName{Name: webhook.ConfigurationName}, registered)
+			return webhook.PublishedBundle(registered), client.IgnoreNotFound(err)
+		},
+	}
+	return rotator.SetupWithManager(mgr)
+}
+
+func addControllers(ctx context.Context, mgr ctrl.Manager, options func() plan.Options) error {
+	drains, err := telemetry.NewDrains(metrics.Registry)
+	if err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
+	return controllers.Setup(ctx, mgr, controllers.Options{Plan: options, Metrics: drains, Clock: clock.RealClock{}})
+}

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+
+	"github.com/drain-operator/drain-operator/internal/plan"
+)
+
+// deliveryAuto finds the delivery out from the nodes.
+const deliveryAuto = "Auto"
+
+// options are what the operator's owner decides.
+type options struct {
+	agentImage         string
+	agentDelivery      string
+	avoidEmptyDir      bool
+	namespace          string
+	owner              string
+	excludedNamespaces []string
+	webhookPort        int
+	webhookURL         string
+	certValidity       time.Duration
+	certOverlap        time.Duration
+	healthAddress      string
+	metricsAddress     string
+	leaderElect        bool
+	logging            zap.Options
+}
+
+// parseOptions reads the command line and checks it. It returns
+// pflag.ErrHelp after it printed the help that was asked for.
+func parseOptions(args []string) (options, error) {
+	var o options
+	flags := pflag.NewFlagSet("drain-operator", pflag.ContinueOnError)
+	flags.SortFlags = false
+	o.addFlags(flags)
+	if err := flags.Parse(args); err != nil {
+		return options{}, err
+	}
+	if flags.NArg() > 0 {
+		return options{}, fmt.Errorf("unexpected argument %q: there are only flags", flags.Arg(0))
+	}
+	return o, o.validate()
+}
+
+func (o *options) addFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&o.agentImage, "agent-image", "", "image of the drain agent, by digest: registry/name@sha256:... (required)")
+	flags.StringVar(&o.agentDelivery, "agent-delivery", deliveryAuto, "how the agent gets into pods: ImageVolume, InitContainer, or Auto for an image volume where every Linux node can mount one")
+	flags.BoolVar(&o.avoidEmptyDir, "avoid-emptydir", true, "give pods that a plain kubectl drain evicts the native sleep hook where the agent would need an emptyDir, which makes it refuse them")
+	flags.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the operator itself (default: $POD_NAMESPACE)")
+	flags.StringVar(&o.owner, "owner", "drain-operator", "ClusterRole that owns the webhook configuration: deleting it deletes the configuration; empty when run outside a cluster")
+	flags.StringSliceVar(&o.excludedNamespaces, "excluded-namespaces", nil, "further namespaces that are left alone whatever policies they hold, separated by commas")
+	flags.IntVar(&o.webhookPort, "webhook-port", 9443, "port of the webhook server")
+	flags.StringVar(&o.webhookURL, "webhook-url", "", "https://host:port where the API server reaches the webhook server, when that is not the Service drain-operator-webhook")
+	flags.DurationVar(&o.certValidity, "cert-validity", 365*24*time.Hour, "validity of the webhook's certificate; it is renewed when a third is left")
+	flags.DurationVar(&o.certOverlap, "cert-overlap", 10*time.Minute, "least time between the steps of a certificate's rotation")
+	flags.StringVar(&o.healthAddress, "health-probe-address", ":8081", "address of /healthz and /readyz")
+	flags.StringVar(&o.metricsAddress, "metrics-address", ":8443", "address of /metrics, served over TLS to those who may read it; 0 serves none")
+	flags.BoolVar(&o.leaderElect, "leader-elect", true, "run the controllers in one replica at a time; every replica serves the webhook")
+	goFlags := flag.NewFlagSet("", flag.ContinueOnError)
+	o.logging.BindFlags(goFlags)
+	flags.AddGoFlagSet(goFlags)
+	if kubeconfig := flag.Lookup("kubeconfig"); kubeconfig != nil {
+		flags.AddGoFlag(kubeconfig)
+	}
+}
+
+// byDigest is what a reference by digest ends in.
+var byDigest = regexp.MustCompile(`^[^@\s]+@sha256:[0-9a-f]{64}$`)
+
+// validate returns everything that is wrong at once.
+func (o *options) validate() error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(byDigest.MatchString(o.agentImage), "--agent-image must be a reference by digest, registry/name@sha256:<64 hex digits>, not %q", o.agentImage)
+	check(slices.Contains([]string{deliveryAuto, string(plan.ImageVolume), string(plan.InitContainer)}, o.agentDelivery),
+		"--agent-delivery must be Auto, ImageVolume or InitContainer, not %q", o.agentDelivery)
+	check(len(validation.IsDNS1123Label(o.namespace)) == 0, "--namespace, or $POD_NAMESPACE, must name the operator's namespace, not %q", o.namespace)
+	for _, name := range o.excludedNamespaces {
+		check(len(validation.IsDNS1123Label(name)) == 0, "--excluded-namespaces: %q is not a namespace's name", name)
+	}
+	check(o.webhookPort > 0 && o.webhookPort < 65536, "--webhook-port must be from 1 to 65535, not %d", o.webhookPort)
+	check(o.certOverlap >= time.Second && o.certOverlap <= o.certValidity/10,
+		"--cert-overlap must be at least 1s and at most a tenth of --cert-validity (%s), not %s", o.certValidity, o.certOverlap)
+	if _, err := o.webhookHost(); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// webhookHost is the host of --webhook-url, empty when there is none.
+func (o *options) webhookHost() (string, error) {
+	if o.webhookURL == "" {
+		return "", nil
+	}
+	parsed, err := url.Parse(o.webhookURL)
+	if err != nil || parsed.Scheme != "https" || parsed.Hostname() == "" || parsed.Path != "" || parsed.RawQuery != "" {
+		return "", fmt.Errorf("--webhook-url must be https://host:port, not %q", o.webhookURL)
+	}
+	return parsed.Hostname(), nil
+}
+
+// hosts are the names that the webhook's certificate is for.
+func (o *options) hosts() []string {
+	service := webhookService + "." + o.namespace
+	hosts := []string{service + ".svc", service + ".svc.cluster.local"}
+	if host, err := o.webhookHost(); err == nil && host != "" {
+		hosts = append(hosts, host)
+	}
+	return hosts
+}
+
+// planOptions are the options of every plan, but for what the cluster decides.
+func (o *options) planOptions() plan.Options {
+	return plan.Options{
+		AgentImage:         o.agentImage,
+		Delivery:           plan.Delivery(o.agentDelivery),
+		AvoidEmptyDir:      o.avoidEmptyDir,
+		OperatorNamespace:  o.namespace,
+		ExcludedNamespaces: sets.New(o.excludedNamespaces...),
+	}
+}
+
+// listenHost is where the webhook server listens: everywhere, unless the API
+// server is told to find it on a loopback address.
+func (o *options) listenHost() string {
+	host, err := o.webhookHost()
+	if err != nil {
+		return ""
+	}
+	if address, err := netip.ParseAddr(host); err == nil && address.IsLoopback() {
+		return net.IP(address.AsSlice()).String()
+	}
+	return ""
+}
