@@ -158,7 +158,7 @@ func (u *undoing) installer() {
 		u.complain("the annotation %s is %q, not %q", plan.AnnotationLocalVolumes, got, want)
 	}
 	delete(u.pod.Annotations, plan.AnnotationLocalVolumes)
-	if had {
+	if had && u.pod.Annotations != nil {
 		u.pod.Annotations[plan.AnnotationLocalVolumes] = was
 	}
 }
