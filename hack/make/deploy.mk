@@ -1,0 +1,25 @@
+
+## Install
+
+# The cluster of KUBECONFIG, or else the one that `make cluster-up` brought up.
+DEPLOY_KUBECONFIG = $(or $(KUBECONFIG),$(CURDIR)/.cluster/kubeconfig)
+# kubectl comes with the cluster's binaries where there is none.
+KUBECTL = PATH="$$PATH:$$($(CLUSTER_BIN) bin)" KUBECONFIG=$(DEPLOY_KUBECONFIG) kubectl
+# Further flags of the operator: make deploy OPERATOR_ARGS="--agent-delivery=InitContainer"
+OPERATOR_ARGS ?=
+
+.PHONY: deploy
+deploy: cluster-bin ## Build the images, load them and install the operator into the current cluster.
+	@$(MAKE) --no-print-directory image IMAGES="drain-operator drain-agent" PLATFORMS=linux/$$(go env GOARCH)
+	@$(MAKE) --no-print-directory cluster-load ARCHIVE="dist/drain-operator.tar dist/drain-agent.tar"
+	@go run ./hack/deploy -args "$(OPERATOR_ARGS)"
+	$(KUBECTL) apply --server-side --force-conflicts -k dist/deploy
+	$(KUBECTL) -n drain-operator-system rollout status deployment/drain-operator --timeout=180s
+
+.PHONY: undeploy
+undeploy: cluster-bin ## Remove the operator, all DrainPolicies and their CRD. Injected pods go on as they are.
+	@# The operator first: it would restore its webhook while the rest goes. The
+	@# webhook's configuration goes with its owner, the ClusterRole, or right here.
+	$(KUBECTL) delete deployment -n drain-operator-system drain-operator --ignore-not-found --cascade=foreground --timeout=120s
+	$(KUBECTL) delete mutatingwebhookconfiguration drain-operator-inject --ignore-not-found
+	$(KUBECTL) delete --ignore-not-found --timeout=120s -k config/default
