@@ -17,6 +17,8 @@ import (
 	"github.com/drain-operator/drain-operator/test/perf"
 	"github.com/drain-operator/drain-operator/test/perf/footprint"
 	"github.com/drain-operator/drain-operator/test/perf/injection"
+	"github.com/drain-operator/drain-operator/test/perf/release"
+	"github.com/drain-operator/drain-operator/test/perf/startup"
 )
 
 const usage = `bench measures and adds to the report what it found.
@@ -30,17 +32,33 @@ Flags:
 
 var errOver = errors.New("a bound is exceeded")
 
-// measure runs one benchmark.
-type measure func(ctx context.Context, say func(string, ...any)) ([]perf.Figure, error)
+// options of a run.
+type options struct {
+	report string
+	image  string
+}
 
-var groups = []struct {
+// group is one benchmark.
+type group struct {
 	name    string
-	measure measure
-}{
-	{footprint.Group, func(ctx context.Context, say func(string, ...any)) ([]perf.Figure, error) {
+	measure func(ctx context.Context, o options, say func(string, ...any)) ([]perf.Figure, error)
+}
+
+// groups in the order of the table. The last two need a cluster (KUBECONFIG)
+// with the operator on it.
+var groups = []group{
+	{footprint.Group, func(ctx context.Context, _ options, say func(string, ...any)) ([]perf.Figure, error) {
 		return footprint.Measure(ctx, ".", say)
 	}},
-	{injection.Group, injection.Measure},
+	{injection.Group, func(ctx context.Context, _ options, say func(string, ...any)) ([]perf.Figure, error) {
+		return injection.Measure(ctx, say)
+	}},
+	{release.Group, func(ctx context.Context, o options, say func(string, ...any)) ([]perf.Figure, error) {
+		return release.Measure(ctx, o.image, say)
+	}},
+	{startup.Group, func(ctx context.Context, o options, say func(string, ...any)) ([]perf.Figure, error) {
+		return startup.Measure(ctx, o.image, say)
+	}},
 }
 
 func main() {
@@ -54,7 +72,9 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	path := flags.String("report", "reports/bench.json", "`file` that keeps the figures")
+	var o options
+	flags.StringVar(&o.report, "report", "reports/bench.json", "`file` that keeps the figures")
+	flags.StringVar(&o.image, "image", "drain-operator.dev/drain-examples:dev", "image with the workload, for what runs on a cluster")
 	flags.Usage = func() {
 		fmt.Fprintf(flags.Output(), usage, strings.Join(names(), ", "))
 		flags.PrintDefaults()
@@ -64,9 +84,9 @@ func run(ctx context.Context, args []string) error {
 	}
 	switch args := flags.Args(); {
 	case len(args) > 1 && args[0] == "run":
-		return measureAll(ctx, *path, args[1:])
+		return measureAll(ctx, o, args[1:])
 	case len(args) == 1 && args[0] == "table":
-		return table(*path, os.Stdout)
+		return table(o.report, os.Stdout)
 	case len(args) == 1 && args[0] == injection.Subcommand:
 		return injection.ServeEmpty(os.Stdin, os.Stdout)
 	case len(args) == 2 && args[0] == footprint.Subcommand:
@@ -85,30 +105,32 @@ func names() []string {
 }
 
 // measureAll runs groups one after the other, and keeps what each found.
-func measureAll(ctx context.Context, path string, chosen []string) error {
+func measureAll(ctx context.Context, o options, chosen []string) error {
 	for _, name := range chosen {
 		i := slices.Index(names(), name)
 		if i < 0 {
 			return fmt.Errorf("%q is none of %s", name, strings.Join(names(), ", "))
 		}
-		progress := perf.NewProgress(os.Stderr)
-		begun := perf.Begin(name)
-		figures, err := groups[i].measure(ctx, func(format string, args ...any) {
-			progress.Say(name+": "+format, args...)
-		})
-		if err != nil {
+		if err := groups[i].run(ctx, o); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
-		}
-		report, err := perf.Load(path)
-		if err != nil {
-			return err
-		}
-		report.Add(begun.End(), figures)
-		if err := report.Save(path); err != nil {
-			return err
 		}
 	}
 	return nil
+}
+
+func (g group) run(ctx context.Context, o options) error {
+	progress := perf.NewProgress(os.Stderr)
+	begun := perf.Begin(g.name)
+	figures, err := g.measure(ctx, o, func(format string, args ...any) { progress.Say(g.name+": "+format, args...) })
+	if err != nil {
+		return err
+	}
+	report, err := perf.Load(o.report)
+	if err != nil {
+		return err
+	}
+	report.Add(begun.End(), figures)
+	return report.Save(o.report)
 }
 
 func table(path string, out io.Writer) error {
