@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/drain-operator/drain-operator/internal/hold"
 )
@@ -37,7 +38,8 @@ func (b *bench) take(ctx context.Context, p one) error {
 	late, counts, err := judge(life.Pod)
 	switch {
 	case err != nil:
-		return err
+		b.failed++
+		b.say("pod %s, %s: %v", p.pod.Name, p.mode.name, errors.Join(err, b.warnings(ctx, p.pod.Name)))
 	case counts:
 		b.samples[p.mode.name] = append(b.samples[p.mode.name], late)
 	default:
@@ -71,6 +73,18 @@ func judge(pod *corev1.Pod) (late time.Duration, counts bool, err error) {
 	late = sigterm.At.Sub(sigterm.LastResponse)
 	afterRotation := time.Duration((result.HeldSeconds - result.RotationSeconds) * float64(time.Second))
 	return late, afterRotation > late+rotated, nil
+}
+
+// warnings are the events that say what went wrong with a pod.
+func (b *bench) warnings(ctx context.Context, pod string) error {
+	events, err := b.Kube.CoreV1().Events(b.Name).List(ctx, metav1.ListOptions{FieldSelector: "type=Warning,involvedObject.name=" + pod})
+	if err != nil {
+		return err
+	}
+	for _, e := range events.Items {
+		err = errors.Join(err, fmt.Errorf("%s %s: %s", e.LastTimestamp.Format(time.TimeOnly), e.Reason, e.Message))
+	}
+	return err
 }
 
 func lastMessage(pod *corev1.Pod) (string, error) {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -24,7 +25,7 @@ const (
 	// responses come one after the other: what is measured is the end of one
 	// pod, not a crowd on two cores.
 	perWave = 4
-	waves   = 26
+	waves   = 28
 
 	// enough drains for a 0.99 quantile that is not simply the longest.
 	enough = 100
@@ -37,6 +38,7 @@ const (
 	// rotation, keep the pods alive.
 	propagation, propagationMax = 1, 2
 	maxHold                     = 40
+	ownGrace                    = 60
 	pollSeconds                 = 1
 	idleSeconds                 = 2
 )
@@ -72,7 +74,7 @@ func Measure(ctx context.Context, image string, say func(string, ...any)) (figur
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, n.Close(ctx)) }()
-	b := bench{Namespace: n, image: image, modes: modes(), samples: map[string]perf.Sample{}}
+	b := bench{Namespace: n, say: say, image: image, modes: modes(), samples: map[string]perf.Sample{}}
 	for _, m := range b.modes {
 		say("policy %s", m.what)
 		if err := n.Apply(ctx, m.policy.Obj(), b.pod(m, m.name)); err != nil {
@@ -84,8 +86,7 @@ func Measure(ctx context.Context, image string, say func(string, ...any)) (figur
 		if err := b.wave(ctx, i); err != nil {
 			return nil, fmt.Errorf("wave %d: %w", i+1, err)
 		}
-		say("wave %d of %d: %d pods drained in %.0f s, %d in rotation too long to count",
-			i+1, waves, perWave*len(b.modes), time.Since(began).Seconds(), b.tooEarly)
+		say("wave %d of %d in %.0f s: %s", i+1, waves, time.Since(began).Seconds(), b.soFar())
 	}
 	return b.figures()
 }
@@ -95,19 +96,32 @@ func (b *bench) figures() ([]perf.Figure, error) {
 	for _, m := range b.modes {
 		s := b.samples[m.name]
 		if len(s) < enough {
-			return nil, fmt.Errorf("%s: %d drains can be judged, %d are needed; %d were still in rotation at their last response",
-				m.what, len(s), enough, b.tooEarly)
+			return nil, fmt.Errorf("%s: %d drains can be judged, %d are needed; %d were still in rotation at their last response, %d failed",
+				m.what, len(s), enough, b.tooEarly, b.failed)
 		}
 		what := "last response to SIGTERM, " + m.what
 		figures = append(figures, s.Figure(Group, what, 0.5), s.Figure(Group, what, 0.99).AtMost(m.boundMs))
 	}
-	return figures, nil
+	return append(figures, perf.Figure{
+		Group: Group, What: "drains that did not end as they should", Value: float64(b.failed), Samples: waves * perWave * len(b.modes),
+	}.AtMost(0)), nil
+}
+
+// soFar is a look at the samples.
+func (b *bench) soFar() string {
+	var parts []string
+	for _, m := range b.modes {
+		if s := b.samples[m.name]; len(s) > 0 {
+			parts = append(parts, fmt.Sprintf("%s %.0f/%.0f ms", m.name, perf.Millis(s.Quantile(0.5)), perf.Millis(s.Quantile(1))))
+		}
+	}
+	return fmt.Sprintf("median/longest %s; %d in rotation too long to count, %d failed", strings.Join(parts, ", "), b.tooEarly, b.failed)
 }
 
 // pod is the workload of the journeys. It listens for its status in all modes,
 // so that pods differ in nothing but the policy that selects them.
 func (b *bench) pod(m mode, name string) *corev1.Pod {
-	return framework.Pod(name).Label("app", m.name).Status("ok").With(func(pod *corev1.Pod) {
+	return framework.Pod(name).Label("app", m.name).Status("ok").Grace(ownGrace).With(func(pod *corev1.Pod) {
 		pod.Spec.Containers[0].Image = b.image
 	}).Obj()
 }

@@ -28,12 +28,15 @@ const (
 
 type bench struct {
 	*onpods.Namespace
+	say     func(string, ...any)
 	image   string
 	modes   []mode
 	samples map[string]perf.Sample
 	// tooEarly counts drains whose last response came while the pod was still
 	// in rotation: they say nothing about the release.
 	tooEarly int
+	// failed counts drains that did not end as they should.
+	failed int
 }
 
 // one is a pod of a wave.
