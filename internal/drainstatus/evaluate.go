@@ -3,9 +3,8 @@ package drainstatus
 import (
 	"fmt"
 	"io"
-	"net/http"
+	"strconv"
 	"strings"
-	"unicode"
 )
 
 // State is what one look at a workload showed.
@@ -59,7 +58,7 @@ func EvaluateBody(r Reply) Reading {
 	if why := Refused(r); why != "" {
 		return NotReadable("%s", why)
 	}
-	if r.StatusCode != http.StatusOK {
+	if r.StatusCode != 200 {
 		return NotReadable("answered %d, want 200", r.StatusCode)
 	}
 	body, err := readAll(r.Body)
@@ -81,7 +80,7 @@ func EvaluateStatusCode(r Reply) Reading {
 		return NotReadable("%s", why)
 	}
 	drained := r.StatusCode >= 200 && r.StatusCode < 300
-	if !drained && r.StatusCode != http.StatusServiceUnavailable {
+	if !drained && r.StatusCode != 503 {
 		return NotReadable("answered %d, want 2xx or 503", r.StatusCode)
 	}
 	if _, err := readAll(r.Body); err != nil {
@@ -103,7 +102,7 @@ func NotReadable(format string, args ...any) Reading {
 // reasons go to termination messages, events and terminals.
 func printable(s string) string {
 	line := strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
+		if strconv.IsPrint(r) {
 			return r
 		}
 		return '?'

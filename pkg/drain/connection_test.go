@@ -163,6 +163,7 @@ func TestHijackedConnection(t *testing.T) {
 func TestUpgradeWhileDraining(t *testing.T) {
 	d := New(Options{})
 	d.SetDraining(true)
+	closed := make(chan error, 1)
 	s := start(t, d, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Connection", "Upgrade")
 		w.Header().Set("Upgrade", "echo")
@@ -172,11 +173,14 @@ func TestUpgradeWhileDraining(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		_ = conn.Close()
+		closed <- conn.Close()
 	}))
 	a := get(s.Client(), "GET", s.URL, nil, "Connection", "Upgrade", "Upgrade", "echo")
 	if a.err != nil || a.code != 101 || a.header.Get("Connection") != "Upgrade" {
 		t.Errorf("answer %+v", a)
+	}
+	if err := receive(t, "the end of the connection", closed); err != nil {
+		t.Error(err)
 	}
 	settled(t, d, Status{Draining: true})
 }
@@ -277,7 +281,7 @@ func startHTTP2(s *httptest.Server, encrypted bool) *http.Client {
 func reused(t *testing.T, c *http.Client, url string) bool {
 	t.Helper()
 	var old bool
-	ctx := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
 		GotConn: func(i httptrace.GotConnInfo) { old = i.Reused },
 	})
 	req, err := http.NewRequestWithContext(ctx, "GET", url, nil)

@@ -2,6 +2,7 @@ package drain
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -16,7 +17,7 @@ import (
 // startStatus serves the endpoints on a loopback listener of their own.
 func startStatus(t *testing.T, d *Drainer) (url string) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	ln, over := listen(t), make(chan error, 1)
 	go func() { over <- d.ServeStatus(ctx, ln) }()
 	t.Cleanup(func() {
@@ -246,12 +247,12 @@ func TestThousandsOfWaiters(t *testing.T) {
 func TestWaitEndsWithItsContext(t *testing.T) {
 	d := New(Options{})
 	defer d.Begin()()
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	over := make(chan error, 1)
 	go func() { over <- d.Wait(ctx) }()
 	waitForWaiters(t, d, 1)
 	cancel()
-	if err := receive(t, "the end of the wait", over); err != context.Canceled {
+	if err := receive(t, "the end of the wait", over); !errors.Is(err, context.Canceled) {
 		t.Errorf("ended with %v", err)
 	}
 }

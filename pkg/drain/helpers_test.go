@@ -63,7 +63,7 @@ func receive[T any](t *testing.T, what string, ch <-chan T) T {
 // connection a little after its client is, and then expects a status.
 func settled(t *testing.T, d *Drainer, want Status) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := d.Wait(ctx); err != nil {
 		t.Fatalf("%v: %+v", err, d.Status())

@@ -12,7 +12,9 @@ import (
 // draining began, too. Idle connections are not closed, since a request may be
 // on its way on them.
 //
-// Put it outermost. A request that goes through it twice is counted once.
+// Alone it sees no more than the handlers: what a server that is not
+// instrumented still has in its buffers is not counted. Put it outermost. A
+// request that goes through it twice is counted once.
 func (d *Drainer) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx := r.Context()

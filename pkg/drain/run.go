@@ -20,14 +20,15 @@ import (
 // error that says how many requests were cut; or the error for which serving
 // was not possible.
 func (d *Drainer) Run(ctx context.Context, srv *http.Server) error {
-	main, err := net.Listen("tcp", cmp.Or(srv.Addr, defaultPort(srv)))
+	var config net.ListenConfig
+	main, err := config.Listen(ctx, "tcp", cmp.Or(srv.Addr, defaultPort(srv)))
 	if err != nil {
 		return err
 	}
 	if d.options.SharedPort {
 		return d.Serve(ctx, srv, main, nil)
 	}
-	status, err := net.Listen("tcp", d.options.Address)
+	status, err := config.Listen(ctx, "tcp", d.options.Address)
 	if err != nil {
 		return fmt.Errorf("listener of the drain status: %w", errors.Join(err, main.Close()))
 	}

@@ -20,7 +20,7 @@ type running struct {
 
 func run(t *testing.T, d *Drainer, h http.Handler) running {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
 	main, status := listen(t), listen(t)
 	r := running{"http://" + main.Addr().String(), "http://" + status.Addr().String(), cancel, make(chan error, 1)}
@@ -134,7 +134,7 @@ func TestRunWhereItCannotListen(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			err := New(tc.options).Run(context.Background(), &http.Server{Addr: tc.addr})
+			err := New(tc.options).Run(t.Context(), &http.Server{Addr: tc.addr})
 			if err == nil || !strings.Contains(err.Error(), "address already in use") {
 				t.Errorf("ended with %v", err)
 			}
@@ -144,7 +144,7 @@ func TestRunWhereItCannotListen(t *testing.T) {
 
 func TestRunOnASharedPort(t *testing.T) {
 	d := New(Options{SharedPort: true})
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := d.Run(ctx, &http.Server{Addr: "127.0.0.1:0"}); err != nil {
 		t.Error(err)
@@ -157,7 +157,7 @@ func TestRunOnASharedPort(t *testing.T) {
 // Workloads take this package into their binaries: nothing but the standard
 // library comes with it.
 func TestNoDependencies(t *testing.T) {
-	out, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".").Output()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".").Output()
 	if err != nil {
 		t.Fatal(err)
 	}

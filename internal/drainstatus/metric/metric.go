@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"mime"
 	"strings"
 
 	dto "github.com/prometheus/client_model/go"
@@ -26,6 +25,9 @@ const (
 	MaxPageBytes = 4 << 20
 	// MaxLineBytes bounds one line of it.
 	MaxLineBytes = 64 << 10
+	// MaxLines bounds the lines that go to the parser, those that begin with
+	// the name: reading them takes time from the app, which has little.
+	MaxLines = 10_000
 )
 
 // Selector says which samples count: those with exactly this name, as it stands
@@ -87,7 +89,8 @@ func (s Selector) Sum(page io.Reader) (float64, error) {
 type counted struct {
 	parser   expfmt.TextParser
 	selector Selector
-	samples  int
+	lines    int // that went to the parser
+	samples  int // that matched
 	sum      float64
 }
 
@@ -97,6 +100,9 @@ type counted struct {
 func (c *counted) line(line []byte) error {
 	if !mayHold(line, c.selector.Name) {
 		return nil
+	}
+	if c.lines++; c.lines > MaxLines {
+		return fmt.Errorf("%w: over %d samples", drainstatus.ErrTooLarge, MaxLines)
 	}
 	families, err := c.parse(line)
 	if err != nil {
@@ -186,11 +192,12 @@ func wholeLines(data []byte, atEOF bool) (int, []byte, error) {
 // isText tells the text formats from the binary ones. No content type at all is
 // taken for text: the page has to prove itself anyway.
 func isText(contentType string) bool {
-	if contentType == "" {
+	kind, _, _ := strings.Cut(contentType, ";")
+	switch strings.ToLower(strings.TrimSpace(kind)) {
+	case "", "text/plain", "application/openmetrics-text":
 		return true
 	}
-	kind, _, err := mime.ParseMediaType(contentType)
-	return err == nil && (kind == "text/plain" || kind == "application/openmetrics-text")
+	return false
 }
 
 func judge(name string, sum float64) drainstatus.Reading {

@@ -95,7 +95,7 @@ func TestEvaluateRefuses(t *testing.T) {
 		"503":                    with(func(r *drainstatus.Reply) { r.StatusCode = 503 }),
 		"protobuf":               with(func(r *drainstatus.Reply) { r.ContentType = "application/vnd.google.protobuf" }),
 		"HTML":                   with(func(r *drainstatus.Reply) { r.ContentType = "text/html" }),
-		"a broken content type":  with(func(r *drainstatus.Reply) { r.ContentType = "text/plain; =" }),
+		"a content type alike":   with(func(r *drainstatus.Reply) { r.ContentType = "text/plainer" }),
 		"no body":                with(func(r *drainstatus.Reply) { r.Body = nil }),
 		"an empty page":          reply(""),
 		"cut before the newline": reply("jobs 0"),
@@ -105,7 +105,8 @@ func TestEvaluateRefuses(t *testing.T) {
 		"a parser that panics":   reply("{}\njobs 0\n"),
 		"a broken label":         reply("jobs{a=} 0\n"),
 		"a line without end":     reply(strings.Repeat("x", MaxLineBytes+1) + "\njobs 0\n"),
-		"a page without end":     with(func(r *drainstatus.Reply) { r.Body = &endless{line: "jobs 0\n"} }),
+		"a page without end":     with(func(r *drainstatus.Reply) { r.Body = &endless{line: "other 0\n"} }),
+		"samples without end":    with(func(r *drainstatus.Reply) { r.Body = &endless{line: "jobs 0\n"} }),
 		"a body that breaks off": with(func(r *drainstatus.Reply) { r.Body = io.MultiReader(r.Body, failing{}) }),
 	}
 	for name, r := range tests {

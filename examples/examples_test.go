@@ -1,0 +1,109 @@
+// Package examples tests what the example workloads do at SIGTERM, as
+// processes: the demo stands on it.
+package examples
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/drain-operator/drain-operator/internal/drainstatus"
+)
+
+// host is a loopback address of this process's own, so that ports are free.
+var host = fmt.Sprintf("127.80.%d.%d", os.Getpid()>>8&0xff, os.Getpid()&0xff)
+
+// start builds and starts a workload, and waits until it serves.
+func start(t *testing.T, name string, args ...string) *exec.Cmd {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), name)
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./"+name).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	cmd := exec.CommandContext(t.Context(), binary, append(args, "-addr", host+":8080")...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		if res, err := http.Get("http://" + host + ":8080/healthz"); err == nil {
+			_ = res.Body.Close()
+			return cmd
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s does not serve", name)
+		}
+	}
+}
+
+func TestSIGTERMDuringARequest(t *testing.T) {
+	tests := map[string]struct {
+		args []string
+		cut  bool
+	}{
+		"abrupt":   {cut: true},
+		"shutdown": {},
+		"sdk":      {args: []string{"-status-addr", host + ":8089"}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			cmd := start(t, name, tc.args...)
+			res, err := http.Get("http://" + host + ":8080/work?ms=1000&flush=1") // returns when the headers are here
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(res.Body)
+			if cut := err != nil || !strings.Contains(string(body), `"ms":1000`); cut != tc.cut {
+				t.Errorf("cut %v, want %v: %q, %v", cut, tc.cut, body, err)
+			}
+			if err := cmd.Wait(); err != nil {
+				t.Errorf("exit: %v", err)
+			}
+		})
+	}
+}
+
+// The drain as an agent sees it, before any SIGTERM.
+func TestSDKDrains(t *testing.T) {
+	start(t, "sdk", "-status-addr", host+":8089")
+	work, err := http.Get("http://" + host + ":8080/work?ms=1500&flush=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer work.Body.Close()
+
+	res, err := http.Post("http://"+host+":8089/drain", "application/json", strings.NewReader(`{"draining": true}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var now drainstatus.Status
+	if err := json.NewDecoder(res.Body).Decode(&now); err != nil || !now.Draining || now.InFlight != 1 {
+		t.Errorf("told to drain: %+v, %v", now, err)
+	}
+	_ = res.Body.Close()
+
+	res, err = http.Get("http://" + host + ":8089/drain-status?waitSeconds=30")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	got := drainstatus.EvaluateBody(drainstatus.Reply{StatusCode: res.StatusCode, Body: res.Body})
+	if got.State != drainstatus.Drained {
+		t.Errorf("reading %+v", got)
+	}
+	if body, err := io.ReadAll(work.Body); err != nil || !strings.Contains(string(body), `"ms":1500`) {
+		t.Errorf("response %q, %v", body, err)
+	}
+}
