@@ -81,7 +81,6 @@ func (w world) run(t *testing.T, spec hold.Spec) (hold.Result, int) {
 		if step.Result != nil {
 			return *step.Result, asks
 		}
-		next := step.Wake
 		if at >= step.Look {
 			w.take(h, at)
 			step = h.Next(at)
@@ -89,7 +88,7 @@ func (w world) run(t *testing.T, spec hold.Spec) (hold.Result, int) {
 				return *step.Result, asks
 			}
 		}
-		next = min(step.Wake, step.Look)
+		next := min(step.Wake, step.Look)
 		if answer == nil && at >= step.Ask {
 			asks++
 			h.Asked(at)
