@@ -363,6 +363,14 @@ func TestHold(t *testing.T) {
 			spec(func(sp *hold.Spec) { sp.Role = hold.RoleFollow }), world{goneAt: 7 * s, facts: Facts{SocketsRefused: "refused"}},
 			expectation{hold.OutcomeDrained, 7 * s, 7*s + 300*ms, 0, "", 0},
 		},
+		"follow: restart of a dead container beside a living one": {
+			spec(func(sp *hold.Spec) {
+				sp.Role = hold.RoleFollow
+				sp.Alive = &hold.Probe{Port: 9090, PeriodSeconds: 10, TimeoutSeconds: 1, FailureThreshold: 3}
+			}),
+			world{alive: func(time.Duration) bool { return false }},
+			expectation{hold.OutcomeSkipped, 2 * s, 2*s + 100*ms, 0, "restart, not a drain", 0},
+		},
 		"follow: the app outlives the bound": {
 			spec(func(sp *hold.Spec) { sp.Role = hold.RoleFollow }), world{},
 			expectation{hold.OutcomeTimedOut, 58 * s, 58 * s, 0, "has not ended", 0},
