@@ -157,19 +157,16 @@ func (h *Hold) Next(at time.Duration) Step {
 	if h.facts.SocketsRefused == "" || h.spec.Role == hold.RoleFollow {
 		step.Look = h.nextLook()
 	}
-	if h.hooking {
-		return step
-	}
-	if !h.out {
-		step.Probe = h.alive.next
-	}
-	if h.spec.Role == hold.RoleFollow {
-		return step
-	}
-	if !h.out {
-		step.Wake = min(step.Wake, h.rotation.Verdict(at).Next)
-	} else if h.spec.HTTP != nil {
+	switch {
+	case h.hooking:
+	case h.out && h.spec.HTTP != nil:
 		step.Ask, step.AskWait = h.status.nextAsk(at, h.bound)
+	case h.out:
+	default:
+		step.Probe = h.alive.next
+		if h.spec.Role == hold.RoleServe {
+			step.Wake = min(step.Wake, h.rotation.Verdict(at).Next)
+		}
 	}
 	return step
 }
