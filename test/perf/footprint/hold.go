@@ -15,8 +15,8 @@ import (
 // A hold that is measured: some seconds in rotation, then as many with a
 // request in flight that does not end before the bound.
 const (
-	propagationMax = 5
-	bound          = 10
+	propagationMax = 3
+	bound          = 8
 
 	// exitTimedOut is the agent's exit code at the bound.
 	exitTimedOut = 3

@@ -29,8 +29,10 @@ type workload struct {
 	mu       sync.Mutex
 	inFlight int
 	changed  chan struct{}
-	// owed is the connection of the request in flight.
-	owed net.Conn
+	// owed is the connection of the request in flight, which is answered when
+	// answer is closed.
+	owed   net.Conn
+	answer chan struct{}
 }
 
 // startWorkload starts the workload and uses connections, once each.
@@ -38,7 +40,7 @@ func startWorkload(connections int) (*workload, error) {
 	w := &workload{changed: make(chan struct{})}
 	work := http.NewServeMux()
 	work.HandleFunc("/work", func(http.ResponseWriter, *http.Request) {})
-	work.HandleFunc("/slow", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	work.HandleFunc("/slow", func(http.ResponseWriter, *http.Request) { <-w.answer })
 	status := http.NewServeMux()
 	status.HandleFunc("/drain-status", w.status)
 	for port, handler := range map[int]http.Handler{workPort: work, statusPort: status} {
@@ -64,6 +66,9 @@ func startWorkload(connections int) (*workload, error) {
 }
 
 func (w *workload) stop() {
+	for _, c := range w.conns {
+		_ = c.Close() // the process ends with it
+	}
 	for _, s := range w.servers {
 		_ = s.Close() // the process ends with it
 	}
@@ -72,6 +77,7 @@ func (w *workload) stop() {
 // begin makes a request that is in flight until finish: a connection owes a
 // response, and the drain status says so.
 func (w *workload) begin() {
+	w.answer = make(chan struct{})
 	conn, err := connect("/slow")
 	if err != nil {
 		panic(err) // a server of this process does not answer
@@ -80,9 +86,14 @@ func (w *workload) begin() {
 	w.count(1)
 }
 
+// finish answers that request. The connection stays open, as with a client that
+// keeps it for the next one.
 func (w *workload) finish() {
+	close(w.answer)
 	w.count(-1)
-	_ = w.owed.Close() // the answer does not matter
+	if err := answered(w.owed); err != nil {
+		panic(err) // a server of this process does not answer
+	}
 }
 
 func (w *workload) count(n int) {
