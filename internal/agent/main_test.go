@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -72,6 +73,9 @@ func setUp() error {
 	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
 		return fmt.Errorf("mounting /proc: %w", err)
 	}
+	if err := newborn(); err != nil {
+		return err
+	}
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -100,4 +104,20 @@ func address(fd int, name string, ip [4]byte) error {
 		return fmt.Errorf("giving %s an address: %w", name, errno)
 	}
 	return nil
+}
+
+// newborn makes /etc/hostname as old as the tests, as a runtime does for a pod.
+func newborn() error {
+	const hostname = "/etc/hostname"
+	if _, err := os.Stat(hostname); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	fresh, err := os.CreateTemp("", "hostname")
+	if err != nil {
+		return err
+	}
+	if err := unix.Mount(fresh.Name(), hostname, "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("mounting a new %s: %w", hostname, err)
+	}
+	return errors.Join(fresh.Close(), os.Remove(fresh.Name()))
 }

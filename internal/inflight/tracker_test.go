@@ -58,6 +58,7 @@ func (w *wire) response(at time.Duration) *wire {
 func (w *wire) ackIn(at time.Duration) *wire {
 	w.lookUntil(at)
 	w.acked = w.floor(at)
+	w.conn.AcksIn++
 	return w
 }
 
@@ -118,14 +119,31 @@ func TestClasses(t *testing.T) {
 		"fast response, watched from idleness": {
 			newWire().watch(0, 20*ms, 9*s).request(0).response(10 * ms).request(s + 5*ms).response(s + 6*ms), s + idle + 100*ms, Idle,
 		},
-		"fast response, watched, not aged yet": {
-			newWire().watch(0, 20*ms, 9*s).request(0).response(10 * ms).request(s + 5*ms).response(s + 6*ms), s + idle - 100*ms, Unclear,
+		"fast response that carries the acknowledgement": {
+			newWire().watch(0, 20*ms, 9*s).request(0).response(10 * ms).request(s + 5*ms).response(s + 6*ms), 2 * s, Recent,
+		},
+		"fast response, everything acknowledged at once": {
+			newWire().watch(0, 20*ms, 9*s).request(0).response(10 * ms).
+				request(s + 5*ms).ackOut(s + 5*ms).response(s + 6*ms).ackIn(s + 6*ms), 2 * s, Unclear,
+		},
+		"fast response, everything acknowledged at once, aged": {
+			newWire().watch(0, 20*ms, 9*s).request(0).response(10 * ms).
+				request(s + 5*ms).ackOut(s + 5*ms).response(s + 6*ms).ackIn(s + 6*ms), s + idle + 100*ms, Idle,
 		},
 		"fast response, the look falls between": {
 			newWire().watch(s+1*ms, 20*ms, 9*s).request(0).response(10 * ms).request(s).response(s + 2*ms), s + idle + 100*ms, Idle,
 		},
-		"back to back, watched: the response before was owed": {
-			newWire().watch(0, 20*ms, 9*s).request(1 * ms).response(505 * ms).request(506 * ms), 5 * s, Unclear,
+		"back to back, the pod acknowledges at once": {
+			newWire().watch(0, 20*ms, 60*s).request(1 * ms).response(505 * ms).request(506 * ms).ackOut(506 * ms), 50 * s, Owing,
+		},
+		"back to back, everything acknowledged at once": {
+			newWire().watch(0, 20*ms, 60*s).request(1 * ms).response(505 * ms).ackIn(505 * ms).request(506 * ms).ackOut(506 * ms), 9 * s, Unclear,
+		},
+		"upload whose end is answered at once, everything acknowledged at once: held too long": {
+			newWire().watch(0, 20*ms, 60*s).request(1 * ms).request(s + 5*ms).ackOut(s + 5*ms).response(s + 6*ms).ackIn(s + 6*ms), 9 * s, Unclear,
+		},
+		"upload whose end is answered at once": {
+			newWire().watch(0, 20*ms, 60*s).request(1 * ms).request(s + 5*ms).response(s + 6*ms).ackIn(s + 6*ms), s + idle + 100*ms, Idle,
 		},
 		"back to back, the pod acknowledges with delay": {
 			newWire().watch(0, 20*ms, 60*s).request(1 * ms).response(505 * ms).request(506 * ms).ackOut(546 * ms), 50 * s, Owing,

@@ -101,7 +101,7 @@ func (s *status) fail(at time.Duration) {
 	}
 	s.failures++
 	s.trusted, s.inARow = false, 0
-	s.next = at + min(s.period, retry)
+	s.next = max(at, s.asked+min(s.period, retry)) // a hung one has cost time enough
 }
 
 func (s *status) drained() bool { return s.inARow >= 2 }

@@ -1,0 +1,120 @@
+// Package api asks a real API server whether the rules of the API are what
+// they should be.
+package api
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/drain-operator/drain-operator/api/v1alpha1"
+	"github.com/drain-operator/drain-operator/test/integration/framework"
+)
+
+var env *framework.Environment
+
+func TestAPI(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "API")
+}
+
+var _ = BeforeSuite(func(ctx context.Context) {
+	var err error
+	env, err = framework.Start(ctx)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() { Expect(env.Stop()).To(Succeed()) })
+})
+
+// Every bound and rule of the API has a file that just keeps it and one that
+// just breaks it. The first line of the latter is "# expect: " and the part of
+// the API server's answer that names what is wrong.
+const expect = "# expect: "
+
+var _ = Describe("A DrainPolicy", func() {
+	for _, path := range files("testdata/valid/*.yaml", "../../../config/samples/[a-j]*.yaml", "../../../config/samples/[l-z]*.yaml") {
+		It("is accepted: "+filepath.Base(path), func(ctx context.Context) {
+			Expect(create(ctx, path)).To(Succeed())
+		})
+	}
+	for _, path := range files("testdata/invalid/*.yaml") {
+		It("is refused: "+filepath.Base(path), func(ctx context.Context) {
+			content, err := os.ReadFile(path)
+			Expect(err).NotTo(HaveOccurred())
+			first, _, _ := strings.Cut(string(content), "\n")
+			message, found := strings.CutPrefix(first, expect)
+			Expect(found).To(BeTrue(), "%s must begin with %q", path, expect)
+			Expect(create(ctx, path)).To(MatchError(ContainSubstring(message)))
+		})
+	}
+
+	It("gets its defaults", func(ctx context.Context) {
+		policy := &v1alpha1.DrainPolicy{
+			ObjectMeta: metav1.ObjectMeta{Name: "defaults", Namespace: "default"},
+			Spec: v1alpha1.DrainPolicySpec{
+				Selector:    &metav1.LabelSelector{},
+				DrainStatus: v1alpha1.DrainStatus{HTTP: &v1alpha1.HTTPDrainStatus{Port: intstr.FromString("http")}},
+				PreStop:     v1alpha1.PreStop{Notify: &v1alpha1.Notify{Port: intstr.FromString("http")}},
+			},
+		}
+		Expect(env.Client.Create(ctx, policy, client.DryRunAll)).To(Succeed())
+		Expect(policy.Spec).To(Equal(v1alpha1.DrainPolicySpec{
+			Selector: &metav1.LabelSelector{},
+			Mode:     v1alpha1.ModeEnforce,
+			DrainStatus: v1alpha1.DrainStatus{HTTP: &v1alpha1.HTTPDrainStatus{
+				Port: intstr.FromString("http"), Path: "/drain-status", Scheme: v1alpha1.SchemeHTTP,
+				TimeoutSeconds: 2, PeriodSeconds: 1, DrainedWhen: v1alpha1.DrainedWhenBody,
+			}},
+			PreStop: v1alpha1.PreStop{
+				Strategy: v1alpha1.StrategyAgent, ExistingHook: v1alpha1.ExistingHookKeep, ReleaseWhen: v1alpha1.ReleaseWhenDrained,
+				PropagationSeconds: ptr.To[int32](5), PropagationMaxSeconds: 30,
+				Notify: &v1alpha1.Notify{Port: intstr.FromString("http"), Path: "/drain"},
+			},
+			GracePeriod: v1alpha1.GracePeriod{MinSeconds: 10, MaxSeconds: 600},
+		}))
+	})
+
+	It("keeps a propagation of 0, which is not unset", func(ctx context.Context) {
+		policy := &v1alpha1.DrainPolicy{
+			ObjectMeta: metav1.ObjectMeta{Name: "zero", Namespace: "default"},
+			Spec: v1alpha1.DrainPolicySpec{
+				Selector:    &metav1.LabelSelector{},
+				DrainStatus: v1alpha1.DrainStatus{TCP: &v1alpha1.TCPDrainStatus{}},
+				PreStop:     v1alpha1.PreStop{PropagationSeconds: ptr.To[int32](0)},
+			},
+		}
+		Expect(env.Client.Create(ctx, policy, client.DryRunAll)).To(Succeed())
+		Expect(policy.Spec.PreStop.PropagationSeconds).To(HaveValue(BeZero()))
+		Expect(policy.Spec.DrainStatus.TCP.IdleSeconds).To(BeEquivalentTo(2))
+	})
+})
+
+func create(ctx context.Context, path string) error {
+	objects, err := framework.ReadObjects(path)
+	if err != nil {
+		return err
+	}
+	Expect(objects).To(HaveLen(1))
+	objects[0].SetNamespace("default")
+	return env.Client.Create(ctx, objects[0], client.DryRunAll, client.FieldValidation(metav1.FieldValidationStrict))
+}
+
+func files(patterns ...string) []string {
+	var all []string
+	for _, pattern := range patterns {
+		matches, err := filepath.Glob(pattern)
+		if err != nil || len(matches) == 0 {
+			panic("no file is called " + pattern)
+		}
+		all = append(all, matches...)
+	}
+	return all
+}
