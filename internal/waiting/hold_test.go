@@ -1,7 +1,6 @@
 package waiting
 
 import (
-	"cmp"
 	"net/netip"
 	"strings"
 	"testing"
@@ -30,7 +29,7 @@ type world struct {
 	endpoint func(at time.Duration, wait int) (drainstatus.Reading, time.Duration)
 	// alive says how a liveness probe goes.
 	alive func(at time.Duration) bool
-	// probeTakes is how long a liveness probe takes; 0 means 10 ms.
+	// probeTakes is how long a liveness probe takes; at least 10 ms.
 	probeTakes time.Duration
 	// sockets fail from then on.
 	socketsFail time.Duration
@@ -102,7 +101,7 @@ func (w world) run(t *testing.T, spec hold.Spec) (hold.Result, int) {
 		}
 		if probed == nil && at >= step.Probe {
 			ok := w.alive(at)
-			probed = &pending{at + cmp.Or(w.probeTakes, 10*ms), nil}
+			probed = &pending{at + max(w.probeTakes, 10*ms), nil}
 			probed.do = func() { h.Probed(probed.at, ok); probed = nil }
 		}
 		due := []*pending{answer, probed}
