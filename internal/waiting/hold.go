@@ -158,8 +158,8 @@ func (h *Hold) Next(at time.Duration) Step {
 	if h.spec.Role == hold.RoleFollow || h.hooking {
 		return step
 	}
+	step.Probe = h.alive.next
 	if !h.out {
-		step.Probe = h.alive.next
 		step.Wake = min(step.Wake, h.rotation.Verdict(at).Next)
 	} else if h.spec.HTTP != nil {
 		step.Ask, step.AskWait = h.status.nextAsk(at, h.bound)
@@ -192,7 +192,7 @@ func (h *Hold) decide(at time.Duration) {
 		}
 	}
 	switch {
-	case !h.out && h.alive.dead():
+	case h.alive.dead():
 		h.end(at, hold.OutcomeSkipped, "liveness probe fails: restart, not a drain")
 	case h.out && h.rotationIsAll():
 		h.end(at, hold.OutcomeDrained, "")

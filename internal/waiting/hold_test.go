@@ -338,6 +338,14 @@ func TestHold(t *testing.T) {
 			world{endpoint: failing(ms, 0), alive: func(time.Duration) bool { return false }, probeTakes: s},
 			expectation{hold.OutcomeSkipped, 3 * s, 3*s + 100*ms, 0, "restart, not a drain", 0},
 		},
+		"restart of a dead container whose probes time out late": {
+			spec(func(sp *hold.Spec) {
+				http(sp)
+				sp.Alive = &hold.Probe{Port: 8080, HTTPPath: "/healthz", PeriodSeconds: 10, TimeoutSeconds: 5, FailureThreshold: 3}
+			}),
+			world{endpoint: longPolled(time.Hour), alive: func(time.Duration) bool { return false }, probeTakes: 5 * s},
+			expectation{hold.OutcomeSkipped, 15 * s, 15*s + 100*ms, 3, "restart, not a drain", 6},
+		},
 		"busy container that answers one of its probes": {
 			spec(func(sp *hold.Spec) {
 				http(sp)
