@@ -29,6 +29,8 @@ type world struct {
 	endpoint func(at time.Duration, wait int) (drainstatus.Reading, time.Duration)
 	// alive says how a liveness probe goes.
 	alive func(at time.Duration) bool
+	// probeTakes is how long a liveness probe takes; at least 10 ms.
+	probeTakes time.Duration
 	// sockets fail from then on.
 	socketsFail time.Duration
 	// the listener and the connections are gone from then on.
@@ -98,7 +100,7 @@ func (w world) run(t *testing.T, spec hold.Spec) (hold.Result, int) {
 		}
 		if probed == nil && at >= step.Probe {
 			ok := w.alive(at)
-			probed = &pending{at + 10*ms, nil}
+			probed = &pending{at + max(w.probeTakes, 10*ms), nil}
 			probed.do = func() { h.Probed(probed.at, ok); probed = nil }
 		}
 		due := []*pending{answer, probed}
@@ -326,6 +328,22 @@ func TestHold(t *testing.T) {
 			}),
 			world{endpoint: failing(ms, 0), alive: func(time.Duration) bool { return false }},
 			expectation{hold.OutcomeSkipped, 2 * s, 2*s + 100*ms, 0, "restart, not a drain", 0},
+		},
+		"restart of a dead container whose probes time out: no pause between them": {
+			spec(func(sp *hold.Spec) {
+				http(sp)
+				sp.Alive = &hold.Probe{Port: 8080, HTTPPath: "/healthz", PeriodSeconds: 1, TimeoutSeconds: 1, FailureThreshold: 3}
+			}),
+			world{endpoint: failing(ms, 0), alive: func(time.Duration) bool { return false }, probeTakes: s},
+			expectation{hold.OutcomeSkipped, 3 * s, 3*s + 100*ms, 0, "restart, not a drain", 0},
+		},
+		"restart of a dead container whose probes time out late": {
+			spec(func(sp *hold.Spec) {
+				http(sp)
+				sp.Alive = &hold.Probe{Port: 8080, HTTPPath: "/healthz", PeriodSeconds: 10, TimeoutSeconds: 5, FailureThreshold: 3}
+			}),
+			world{endpoint: longPolled(time.Hour), alive: func(time.Duration) bool { return false }, probeTakes: 5 * s},
+			expectation{hold.OutcomeSkipped, 15 * s, 15*s + 100*ms, 3, "restart, not a drain", 6},
 		},
 		"busy container that answers one of its probes": {
 			spec(func(sp *hold.Spec) {

@@ -27,7 +27,10 @@ var _ = Describe("A deadlocked app", func() {
 			with, without := times["ours"], times["theirs"]
 
 			AddReportEntry("restart of a deadlocked app, -term="+term, map[string]string{"without us": without.String(), "with us": with.String()})
-			Expect(with).To(BeNumerically("<", without+2*time.Second), "a probe's period and its timeout on top")
+			// The hook cannot know why it runs: before it lets a container go that
+			// may owe responses it sees two probes of its own fail, a second each.
+			// A drain takes at least the 5 s of propagation.
+			Expect(with).To(BeNumerically("<", without+4500*time.Millisecond))
 		},
 		Entry("when it still ends on SIGTERM", "exit", usual),
 		Entry("when it has to be killed", "ignore", usual),
