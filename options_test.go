@@ -8,8 +8,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
-
-	"github.com/drain-operator/drain-operator/internal/plan"
 )
 
 const digest = "registry.example.com:5000/team/agent@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -75,8 +73,5 @@ func TestIsExcluded(t *testing.T) {
 		if got := isExcluded(namespace, o.planOptions()); got != want {
 			t.Errorf("%s: got %t, want %t", namespace, got, want)
 		}
-	}
-	if got := o.planOptions().Delivery; got != plan.Delivery("") {
-		t.Errorf("delivery %q", got)
 	}
 }
