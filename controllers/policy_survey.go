@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
@@ -13,41 +15,59 @@ import (
 	"github.com/drain-operator/drain-operator/internal/plan"
 )
 
+// fresh is how old a survey may be although pods have changed since. It is
+// less than coalesce: whoever is woken by a change sees a survey made after it.
+const fresh = coalesce / 2
+
 // surveys look at all pods of a namespace once for all its policies, and only
 // again when something there has changed.
 type surveys struct {
 	cache   client.Reader
+	clock   clock.PassiveClock
 	options func() plan.Options
 
 	mu   sync.Mutex
-	made map[string]survey
+	made map[string]*survey
 }
 
 // survey of one namespace.
 type survey struct {
 	coverage map[string]condition.Coverage
 	agents   []condition.AgentPod
+	at       time.Time
+	outdated bool
 }
 
-// outdate says that pods or policies of a namespace have changed.
-func (s *surveys) outdate(namespace string) {
+// podsChanged outdates the survey of a namespace.
+func (s *surveys) podsChanged(namespace string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if made, found := s.made[namespace]; found {
+		made.outdated = true
+	}
+}
+
+// policiesChanged drops it: an edit of a policy is looked at without delay.
+func (s *surveys) policiesChanged(namespace string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.made, namespace)
 }
 
-// of a namespace. What changes while it is made is in it or outdates it.
+// of a namespace. Whoever reports a change while it is made waits, and outdates it.
 func (s *surveys) of(ctx context.Context, namespace string) (survey, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if made, found := s.made[namespace]; found {
-		return made, nil
+	now := s.clock.Now()
+	if made, found := s.made[namespace]; found && (!made.outdated || now.Sub(made.at) < fresh) {
+		return *made, nil
 	}
 	made, err := s.look(ctx, namespace)
 	if err != nil {
 		return survey{}, err
 	}
-	s.made[namespace] = made
+	made.at = now
+	s.made[namespace] = &made
 	return made, nil
 }
 

@@ -3,10 +3,9 @@ package controllers
 import (
 	"context"
 	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -49,7 +48,11 @@ func agentTells(before, after *corev1.Pod) bool {
 // onPod wakes the policies that a pod's change may concern.
 func (r *PolicyReconciler) onPod() handler.EventHandler {
 	return handler.Funcs{
-		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) { r.wakeForPods(ctx, q, e.Object) },
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) {
+			if !e.IsInInitialList { // every policy is visited at the start anyway
+				r.wakeForPods(ctx, q, e.Object)
+			}
+		},
 		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
 			r.wakeForPods(ctx, q, e.ObjectOld, e.ObjectNew)
 		},
@@ -61,7 +64,7 @@ func (r *PolicyReconciler) onPod() handler.EventHandler {
 // namespace when the agent is in trouble: the breaker concerns them all.
 func (r *PolicyReconciler) wakeForPods(ctx context.Context, q queue, states ...client.Object) {
 	namespace := states[0].GetNamespace()
-	r.surveys.outdate(namespace)
+	r.surveys.podsChanged(namespace)
 	concerns := func(p *v1alpha1.DrainPolicy) bool { return selectsAny(p, states) }
 	if agentInTrouble(states) {
 		concerns = func(*v1alpha1.DrainPolicy) bool { return true }
@@ -81,23 +84,14 @@ func agentInTrouble(states []client.Object) bool {
 }
 
 func selectsAny(p *v1alpha1.DrainPolicy, states []client.Object) bool {
-	selector, err := metav1.LabelSelectorAsSelector(p.Spec.Selector)
-	if err != nil {
-		return false
-	}
-	for _, s := range states {
-		if selector.Matches(labels.Set(s.GetLabels())) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(states, func(s client.Object) bool { return condition.Selects(p.Spec.Selector, s.GetLabels()) })
 }
 
 // onPolicy wakes a policy that came or was changed at once, and its neighbours
 // in the namespace: who wins which pods may change with it.
 func (r *PolicyReconciler) onPolicy() handler.EventHandler {
 	wake := func(ctx context.Context, q queue, changed client.Object) {
-		r.surveys.outdate(changed.GetNamespace())
+		r.surveys.policiesChanged(changed.GetNamespace())
 		q.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(changed)})
 		r.wake(ctx, q, changed.GetNamespace(), func(p *v1alpha1.DrainPolicy) bool { return p.Name != changed.GetName() })
 	}

@@ -60,7 +60,7 @@ func newPolicyReconciler(c client.Client, uncached client.Reader, o Options) *Po
 		metrics:  o.Metrics,
 		tracker:  NewTracker(o.Clock, o.Metrics.Dropped),
 		canaries: &canaries{client: c, uncached: uncached, clock: o.Clock, options: o.Plan, last: map[types.UID]condition.Trial{}},
-		surveys:  &surveys{cache: c, options: o.Plan, made: map[string]survey{}},
+		surveys:  &surveys{cache: c, clock: o.Clock, options: o.Plan, made: map[string]*survey{}},
 		doubts:   &doubts{open: map[types.UID]doubt{}},
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -72,7 +73,7 @@ func buildOne(ctx context.Context, dir string, s Spec, platform *v1.Platform) (v
 	defer os.RemoveAll(tmp)
 	files := map[string][]byte{}
 	for i, b := range s.Binaries {
-		out := filepath.Join(tmp, fmt.Sprint(i))
+		out := filepath.Join(tmp, strconv.Itoa(i))
 		if err := compile(ctx, dir, b, platform, out); err != nil {
 			return nil, err
 		}

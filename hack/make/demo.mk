@@ -1,17 +1,16 @@
-# The demo: what a rollout drops without a DrainPolicy, and with one.
+## Demo
 
 # More flags of test/demo/cmd/demo, such as DEMO_FLAGS="-treatments none,policy -restarts 1".
 DEMO_FLAGS ?=
 
 .PHONY: demo
-demo: ## Show on real pods what a rollout drops with and without a DrainPolicy (reports/demo.html)
-	@$(MAKE) --no-print-directory cluster-bin
-	@$(MAKE) --no-print-directory image PLATFORMS=linux/$$(go env GOARCH)
+demo: cluster-bin ## Show on real pods what a rollout drops with and without a DrainPolicy (reports/demo.html).
 	@go build -o bin/demo ./test/demo/cmd/demo
 	@$(CLUSTER_BIN) run -- $(MAKE) --no-print-directory demo-on-cluster
 
 # What make demo runs once a cluster is there; KUBECONFIG names it.
 .PHONY: demo-on-cluster
-demo-on-cluster:
-	@$(MAKE) --no-print-directory deploy
+demo-on-cluster: deploy
+	@$(MAKE) --no-print-directory image IMAGES=drain-examples PLATFORMS=linux/$$(go env GOARCH)
+	@$(MAKE) --no-print-directory cluster-load ARCHIVE=dist/drain-examples.tar
 	@bin/demo $(DEMO_FLAGS)

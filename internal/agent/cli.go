@@ -114,12 +114,13 @@ func runWait(args []string, _, stderr io.Writer) int {
 	if *verbose {
 		log = func(format string, args ...any) { _, _ = fmt.Fprintf(stderr, format+"\n", args...) }
 	}
+	ctx, stop := interruptible()
+	defer stop()
 	others, err := Holdings()
 	if err != nil {
 		log("%v", err) // without /proc there is no earlier hold to continue
 	}
-	ctx, stop := interruptible()
-	defer stop()
+	log("holding, beside %d others", len(others))
 	result := Wait(ctx, spec, Began(now, *encoded, others), log)
 	if err := WriteResult(spec, result); err != nil {
 		log("%v", err)

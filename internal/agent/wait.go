@@ -127,7 +127,7 @@ func (w *waiter) act(ctx context.Context, step waiting.Step) {
 	}
 	if now >= step.Ask && !w.asking {
 		w.asking = true
-		w.hold.Asked(now, step.AskWait)
+		w.hold.Asked(now)
 		go func() {
 			reading := w.asker.ask(ctx, step.AskWait)
 			w.events <- func(at time.Duration) {

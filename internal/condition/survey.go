@@ -41,7 +41,7 @@ type Loss struct {
 // Survey looks at all pods and all policies of a namespace, and returns the
 // coverage of each policy by its name.
 func Survey(policies []*v1alpha1.DrainPolicy, pods []*corev1.Pod, namespace string, o plan.Options) map[string]Coverage {
-	compiled := compile(policies)
+	index := compile(policies)
 	coverage := make(map[string]Coverage, len(policies))
 	for _, p := range policies {
 		coverage[p.Name] = Coverage{}
@@ -50,7 +50,7 @@ func Survey(policies []*v1alpha1.DrainPolicy, pods []*corev1.Pod, namespace stri
 		if Ended(pod) || pod.DeletionTimestamp != nil {
 			continue
 		}
-		if matching := selecting(compiled, pod); len(matching) > 0 {
+		if matching := index.selecting(pod); len(matching) > 0 {
 			count(coverage, pod, policy.Resolve(pod, matching), namespace, o)
 		}
 	}
@@ -62,32 +62,77 @@ func Ended(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
 
-// compiledPolicy has its selector parsed once for all pods.
+// compiled are policies whose selectors are parsed once for all pods, by one
+// label that they ask for: most pods then meet only the policies that select them.
+type compiled struct {
+	byLabel map[label][]compiledPolicy
+	others  []compiledPolicy
+}
+
+type label struct{ key, value string }
+
 type compiledPolicy struct {
 	policy   *v1alpha1.DrainPolicy
 	selector labels.Selector
 }
 
-func compile(policies []*v1alpha1.DrainPolicy) []compiledPolicy {
-	compiled := make([]compiledPolicy, 0, len(policies))
+func compile(policies []*v1alpha1.DrainPolicy) compiled {
+	c := compiled{byLabel: map[label][]compiledPolicy{}}
 	for _, p := range policies {
 		selector, err := metav1.LabelSelectorAsSelector(p.Spec.Selector)
 		if err != nil { // validated at admission: what cannot be read selects nothing
 			continue
 		}
-		compiled = append(compiled, compiledPolicy{p, selector})
-	}
-	return compiled
-}
-
-func selecting(compiled []compiledPolicy, pod *corev1.Pod) []*v1alpha1.DrainPolicy {
-	var matching []*v1alpha1.DrainPolicy
-	for _, c := range compiled {
-		if c.selector.Matches(labels.Set(pod.Labels)) {
-			matching = append(matching, c.policy)
+		if l, found := anyLabel(p.Spec.Selector); found {
+			c.byLabel[l] = append(c.byLabel[l], compiledPolicy{p, selector})
+		} else {
+			c.others = append(c.others, compiledPolicy{p, selector})
 		}
 	}
+	return c
+}
+
+func anyLabel(s *metav1.LabelSelector) (label, bool) {
+	if s != nil {
+		for key, value := range s.MatchLabels {
+			return label{key, value}, true
+		}
+	}
+	return label{}, false
+}
+
+func (c compiled) selecting(pod *corev1.Pod) []*v1alpha1.DrainPolicy {
+	var matching []*v1alpha1.DrainPolicy
+	consider := func(candidates []compiledPolicy) {
+		for _, candidate := range candidates {
+			if candidate.selector.Matches(labels.Set(pod.Labels)) {
+				matching = append(matching, candidate.policy)
+			}
+		}
+	}
+	consider(c.others)
+	for key, value := range pod.Labels {
+		consider(c.byLabel[label{key, value}])
+	}
 	return matching
+}
+
+// Selects reports whether a selector matches labels, without parsing it when
+// it is as plain as most are.
+func Selects(s *metav1.LabelSelector, podLabels map[string]string) bool {
+	if s == nil {
+		return false
+	}
+	for key, value := range s.MatchLabels {
+		if got, found := podLabels[key]; !found || got != value {
+			return false
+		}
+	}
+	if len(s.MatchExpressions) == 0 {
+		return true
+	}
+	selector, err := metav1.LabelSelectorAsSelector(s)
+	return err == nil && selector.Matches(labels.Set(podLabels))
 }
 
 // count adds one pod to the coverage of the policies that select it.

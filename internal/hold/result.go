@@ -42,6 +42,8 @@ type Result struct {
 // Line renders the result for the termination log, newline included, never
 // longer than MaxResultBytes: the reason is cut to fit.
 func (r Result) Line() string {
+	// A reason may quote the workload, and must not look like a result.
+	r.Reason = strings.ReplaceAll(r.Reason, ResultPrefix, "drain-operator; ")
 	r.HeldSeconds, r.RotationSeconds = round(r.HeldSeconds), round(r.RotationSeconds)
 	for {
 		encoded, err := json.Marshal(r)

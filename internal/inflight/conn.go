@@ -37,9 +37,9 @@ type Conn struct {
 	// Received and Sent are payload bytes in all; Sent leaves out what was
 	// sent again. Received includes a FIN.
 	Received, Sent uint64
-	// SegmentsIn and SegmentsOut count segments with payload, AcksOut those
-	// without, the handshake's included.
-	SegmentsIn, SegmentsOut, AcksOut uint32
+	// SegmentsIn and SegmentsOut count segments with payload, AcksIn and
+	// AcksOut those without, the handshake's included.
+	SegmentsIn, SegmentsOut, AcksIn, AcksOut uint32
 
 	// SinceReceived, SinceSent and SinceAcked say how long ago payload came,
 	// payload went, and the client last acknowledged something. Their

@@ -52,12 +52,19 @@ const (
 	sentLast
 )
 
+// history is what the looks at a connection have shown so far.
 type history struct {
-	payload, sent uint64
-	acksOut       uint32
-	at            time.Duration
-	verdict       verdict
-	seen          uint64
+	payload, sent   uint64
+	acksIn, acksOut uint32
+	// The acknowledgements without payload before payload and sent last
+	// changed, and what was known then; only if that change was watched.
+	change              bool
+	inBefore, outBefore uint32
+	prior               verdict
+
+	at      time.Duration
+	verdict verdict
+	seen    uint64
 }
 
 // Tracker compares looks. Its zero value, with Idle set, is ready for use.
@@ -131,7 +138,10 @@ func (t *Tracker) forget() {
 // advance says what is known of a connection after a look.
 func (t *Tracker) advance(at time.Duration, c Conn) history {
 	before, known := t.conns[c.ID]
-	now := history{payload: c.Payload(), sent: c.Sent, acksOut: c.AcksOut, at: at, seen: t.looks}
+	now := history{
+		payload: c.Payload(), sent: c.Sent, acksIn: c.AcksIn, acksOut: c.AcksOut,
+		prior: presumed, at: at, seen: t.looks,
+	}
 	switch {
 	case now.payload == 0:
 		now.verdict = sentLast
@@ -139,38 +149,62 @@ func (t *Tracker) advance(at time.Duration, c Conn) history {
 		now.verdict = owes
 	case c.SinceSent < c.SinceReceived:
 		now.verdict = sentLast
+	case known && at-before.at <= watched:
+		now.watchedTie(before, c)
 	default:
-		now.verdict = tie(before, known && at-before.at <= watched, now, c)
+		now.verdict = now.tie(c)
 	}
 	return now
 }
 
-// tie decides a connection whose last payload came and went within one tick of
-// the kernel's clock.
-func tie(before history, watched bool, now history, c Conn) verdict {
+// watchedTie decides a connection whose last payload came and went within one
+// tick of the kernel's clock, with what the look before showed.
+func (now *history) watchedTie(before history, c Conn) {
 	received, sent := now.payload != before.payload, now.sent != before.sent
+	settled := before.verdict == owes || before.verdict == sentLast
 	switch {
-	case watched && received && !sent:
-		return owes
-	case watched && sent && !received:
-		return sentLast
-	// Nothing new: what was known stays known. An acknowledgement without
-	// payload that went out meanwhile is the delayed one for a request that
-	// has no response to ride on.
-	case watched && !received && !sent && now.acksOut != before.acksOut &&
-		before.verdict != sentLast && c.State == Open && c.SinceReceived <= ackWindow:
-		return owes
-	case watched && !received && !sent && (before.verdict == owes || before.verdict == sentLast):
-		return before.verdict
+	case received && !sent:
+		now.verdict = owes
+		return
+	case sent && !received:
+		now.verdict = sentLast
+		return
+	case received && sent:
+		now.change, now.prior = true, before.verdict
+		now.inBefore, now.outBefore = before.acksIn, before.acksOut
+	case settled:
+		now.verdict = before.verdict
+		return
+	default:
+		now.change, now.prior = before.change, before.prior
+		now.inBefore, now.outBefore = before.inBefore, before.outBefore
+		// An acknowledgement without payload went out meanwhile: the delayed
+		// one of a request that has no response to ride on.
+		if now.acksOut != before.acksOut && c.State == Open && c.SinceReceived <= ackWindow {
+			now.verdict = owes
+			return
+		}
+	}
+	now.verdict = now.tie(c)
+}
+
+// tie decides by acknowledgements. Whoever gets payload acknowledges it, with
+// the next payload it sends, or within ackWindow without any.
+func (now *history) tie(c Conn) verdict {
+	weAcked, clientAcked := now.acksOut != now.outBefore, now.acksIn != now.inBefore
+	overdue := now.change && c.State == Open && c.SinceReceived > ackWindow
+	switch {
 	// The client acknowledged something after its last payload: a response.
 	case c.SinceAcked < c.SinceReceived && c.SinceReceived-c.SinceAcked <= ackWindow:
 		return sentLast
-	case watched && !received && !sent:
-		return before.verdict
+	// What came last was acknowledged by the response to it.
+	case overdue && !weAcked:
+		return sentLast
+	// What was sent last was acknowledged by the request that followed.
+	case overdue && !clientAcked:
+		return owes
 	// Requests and responses take turns: after both, things are as they were.
-	case watched && before.verdict == sentLast:
-		return unclear
-	case watched && before.verdict == unclear:
+	case now.prior == sentLast || now.prior == unclear:
 		return unclear
 	}
 	return presumed

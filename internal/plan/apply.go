@@ -2,7 +2,6 @@ package plan
 
 import (
 	"encoding/json"
-	"fmt"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -22,7 +21,7 @@ func Apply(p Plan, pod *corev1.Pod) *corev1.Pod {
 	applyHooks(&injected.Spec, p)
 	applyDelivery(injected, p, pod, before)
 	injected.Labels = withKey(injected.Labels, v1alpha1.LabelInjected, "true")
-	injected.Annotations = withKey(injected.Annotations, v1alpha1.AnnotationInjectedBy, fmt.Sprintf("%s/%d", p.Policy, p.Generation))
+	injected.Annotations = withKey(injected.Annotations, v1alpha1.AnnotationInjectedBy, injectedBy(p))
 	if encoded, err := json.Marshal(recorded); err == nil { // always: plain data
 		injected.Annotations[v1alpha1.AnnotationOriginal] = string(encoded)
 	}

@@ -193,6 +193,25 @@ func TestForgedRecord(t *testing.T) {
 	want(t, ptr.To[int64](30+40+40), got.Spec.TerminationGracePeriodSeconds)
 }
 
+// TestForgedHook: a recorded hook that no valid pod can have had is dropped.
+func TestForgedHook(t *testing.T) {
+	p := utiltesting.MakePolicy("p")
+	pod := utiltesting.MakePod("a").Container(utiltesting.MakeContainer("app").Port("http", 8080)).Grace(20).Obj()
+	for name, was := range map[string]string{
+		"none of all kinds":     `{}`,
+		"two kinds":             `{"exec":{"command":["a"]},"sleep":{"seconds":1}}`,
+		"longer than the grace": `{"sleep":{"seconds":21}}`,
+		"negative":              `{"sleep":{"seconds":-1}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			forged := with(inject(p, pod, byInit), v1alpha1.AnnotationOriginal,
+				`{"grace":20,"graceSet":70,"hooks":[{"container":"app","was":`+was+`}],"volume":"drain-operator-agent",`+
+					`"initContainer":"drain-operator-agent","image":"`+image+`"}`)
+			want(t, inject(p, pod, byInit), inject(p, forged, byInit))
+		})
+	}
+}
+
 func command(t *testing.T, spec hold.Spec) []string {
 	t.Helper()
 	c, err := spec.Command()

@@ -102,9 +102,9 @@ func isSmall(c *corev1.Container, spec *corev1.PodSpec) bool {
 func below(c *corev1.Container, spec *corev1.PodSpec, name corev1.ResourceName, least resource.Quantity) bool {
 	limit, found := c.Resources.Limits[name]
 	if !found && spec.Resources != nil {
-		limit, found = spec.Resources.Limits[name]
+		limit = spec.Resources.Limits[name]
 	}
-	return found && !limit.IsZero() && limit.Cmp(least) < 0
+	return !limit.IsZero() && limit.Cmp(least) < 0 // 0 is no limit
 }
 
 // declaredTCP are the numbers of the TCP ports that a container declares.

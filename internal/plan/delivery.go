@@ -17,6 +17,10 @@ const (
 	// agentInImage is the agent's binary in its own image.
 	agentInImage = "/drain-agent"
 
+	// tokenPath is where the API server mounts a service account's token into
+	// every container that mounts nothing there itself.
+	tokenPath = "/var/run/secrets/kubernetes.io/serviceaccount"
+
 	// agentUser is the user of the agent's image.
 	agentUser = 65532
 )
@@ -69,14 +73,18 @@ func plainDrainEvicts(pod *corev1.Pod) bool {
 // those of the first container that runs the agent: the pod's requests are the
 // larger of its init containers' and of all others together, so they stay as
 // they were, and so do the QoS class and what a quota asks for. A limit under
-// which the agent runs is enough to copy it.
+// which the agent runs is enough to copy it. It gets no token: it needs none,
+// and the pod might get another volume for it.
 func installer(spec *corev1.PodSpec, volume, runner, image string) *corev1.Container {
 	c := corev1.Container{
-		Name:                     freeName(InitContainerName, containerNames(spec)),
-		Image:                    image,
-		ImagePullPolicy:          corev1.PullIfNotPresent,
-		Command:                  []string{agentInImage, "install", hold.AgentPath},
-		VolumeMounts:             []corev1.VolumeMount{{Name: volume, MountPath: hold.AgentDir}},
+		Name:            freeName(InitContainerName, containerNames(spec)),
+		Image:           image,
+		ImagePullPolicy: corev1.PullIfNotPresent,
+		Command:         []string{agentInImage, "install", hold.AgentPath},
+		VolumeMounts: []corev1.VolumeMount{
+			{Name: volume, MountPath: hold.AgentDir},
+			{Name: volume, MountPath: tokenPath, ReadOnly: true},
+		},
 		SecurityContext:          installerSecurity(spec),
 		TerminationMessagePath:   corev1.TerminationMessagePathDefault,
 		TerminationMessagePolicy: corev1.TerminationMessageReadFile,

@@ -23,7 +23,10 @@ func installerOf(edit func(*corev1.Container)) *corev1.Container {
 		Image:           image,
 		ImagePullPolicy: corev1.PullIfNotPresent,
 		Command:         []string{"/drain-agent", "install", "/drain-operator/drain-agent"},
-		VolumeMounts:    []corev1.VolumeMount{{Name: "drain-operator-agent", MountPath: "/drain-operator"}},
+		VolumeMounts: []corev1.VolumeMount{
+			{Name: "drain-operator-agent", MountPath: "/drain-operator"},
+			{Name: "drain-operator-agent", MountPath: "/var/run/secrets/kubernetes.io/serviceaccount", ReadOnly: true},
+		},
 		SecurityContext: &corev1.SecurityContext{
 			AllowPrivilegeEscalation: ptr.To(false),
 			Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
@@ -90,7 +93,8 @@ func TestInstaller(t *testing.T) {
 				Init(utiltesting.MakeContainer("drain-operator-agent-2")).
 				Volume("drain-operator-agent", corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{}}),
 			want: installerOf(func(c *corev1.Container) {
-				c.Name, c.VolumeMounts[0].Name = "drain-operator-agent-3", "drain-operator-agent-2"
+				c.Name = "drain-operator-agent-3"
+				c.VolumeMounts[0].Name, c.VolumeMounts[1].Name = "drain-operator-agent-2", "drain-operator-agent-2"
 			}),
 		},
 		"only small containers: nothing to install": {

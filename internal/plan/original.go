@@ -138,7 +138,7 @@ func restoreHooks(spec *corev1.PodSpec, set []recordedHook) {
 		switch {
 		case hook == nil:
 		case at >= 0 && isOurs(hook, set[at].SleepSeconds):
-			c.Lifecycle.PreStop = set[at].Was
+			c.Lifecycle.PreStop = plausible(set[at].Was, ownGrace(spec))
 		case isOurs(hook, 0):
 			c.Lifecycle.PreStop = nil
 		}
@@ -146,6 +146,24 @@ func restoreHooks(spec *corev1.PodSpec, set []recordedHook) {
 			c.Lifecycle = nil
 		}
 	}
+}
+
+// plausible is a recorded hook as a valid pod of that grace can have had it;
+// else nil.
+func plausible(hook *corev1.LifecycleHandler, grace int64) *corev1.LifecycleHandler {
+	if hook == nil {
+		return nil
+	}
+	kinds := 0
+	for _, set := range []bool{hook.Exec != nil, hook.HTTPGet != nil, hook.TCPSocket != nil, hook.Sleep != nil} {
+		if set {
+			kinds++
+		}
+	}
+	if kinds != 1 || hook.Sleep != nil && (hook.Sleep.Seconds < 0 || hook.Sleep.Seconds > grace) {
+		return nil
+	}
+	return hook
 }
 
 func isOurs(hook *corev1.LifecycleHandler, sleepSeconds int64) bool {

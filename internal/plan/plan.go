@@ -126,6 +126,12 @@ const (
 	NoteEmptyDirAvoided    NoteReason = "EmptyDirAvoided"
 )
 
+// NoteReasons are all of them.
+var NoteReasons = []NoteReason{
+	NoteGraceCapped, NoteHookKept, NoteHookBroken, NoteHookTooLarge, NoteSmallContainer, NoteSleepOnly,
+	NoteMountTaken, NotePortNotFound, NoteNotifyPortNotFound, NoteBlind, NoteEmptyDir, NoteEmptyDirAvoided,
+}
+
 // Note is something that a person should know about a plan. Container is
 // empty where the whole pod is meant.
 type Note struct {

@@ -187,7 +187,7 @@ func addInfo(c *inflight.Conn, b []byte) {
 	copy(unsafe.Slice((*byte)(unsafe.Pointer(&info)), unsafe.Sizeof(info)), b)
 	c.Received, c.Sent = info.Bytes_received, info.Bytes_sent-info.Bytes_retrans
 	c.SegmentsIn, c.SegmentsOut = info.Data_segs_in, info.Data_segs_out
-	c.AcksOut = info.Segs_out - info.Data_segs_out
+	c.AcksIn, c.AcksOut = info.Segs_in-info.Data_segs_in, info.Segs_out-info.Data_segs_out
 	c.SinceReceived = time.Duration(info.Last_data_recv) * time.Millisecond
 	c.SinceSent = time.Duration(info.Last_data_sent) * time.Millisecond
 	c.SinceAcked = time.Duration(info.Last_ack_recv) * time.Millisecond

@@ -31,9 +31,10 @@ type status struct {
 	longPolls       bool
 
 	next time.Duration
-	// asked is when the last question was asked, and whether with a wait.
+	// asked is when the last question was asked; plain that it was asked
+	// without a wait on purpose.
 	asked    time.Duration
-	waited   bool
+	plain    bool
 	trusted  bool // the last answer could be read
 	answers  int
 	inARow   int // answers in a row that said drained
@@ -58,16 +59,18 @@ func newStatus(spec *hold.HTTP) status {
 // are plain: an endpoint that hangs costs one timeout.
 func (s *status) nextAsk(at, bound time.Duration) (when time.Duration, wait int) {
 	when = max(at, s.next)
-	if !s.longPolls || !s.trusted || s.inARow > 0 {
+	if !s.longPolls || s.askPlain() {
 		return when, 0
 	}
 	left := int((bound - when) / time.Second)
 	return when, max(0, min(maxWaitSeconds, left))
 }
 
+func (s *status) askPlain() bool { return !s.trusted || s.inARow > 0 }
+
 // Asked says that the endpoint was asked.
-func (h *Hold) Asked(at time.Duration, wait int) {
-	h.status.asked, h.status.waited = at, wait > 0
+func (h *Hold) Asked(at time.Duration) {
+	h.status.asked, h.status.plain = at, h.status.askPlain()
 }
 
 // Answered takes the reading of an answer.
@@ -86,7 +89,7 @@ func (h *Hold) Answered(at time.Duration, r drainstatus.Reading) {
 		return
 	}
 	again := s.asked + s.period
-	if s.longPolls && !s.waited {
+	if s.longPolls && s.plain {
 		again = at // now with a wait
 	}
 	s.inARow, s.next = 0, again
@@ -98,7 +101,7 @@ func (s *status) fail(at time.Duration) {
 	}
 	s.failures++
 	s.trusted, s.inARow = false, 0
-	s.next = at + min(s.period, retry)
+	s.next = max(at, s.asked+min(s.period, retry)) // a hung one has cost time enough
 }
 
 func (s *status) drained() bool { return s.inARow >= 2 }

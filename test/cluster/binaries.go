@@ -98,22 +98,8 @@ func (c *Cluster) BinDir() (string, error) {
 	for _, b := range binaries() {
 		fmt.Fprintln(h, b.goArgs(b.name))
 	}
-	version, err := goVersion(c.Repo)
-	if err != nil {
-		return "", err
-	}
-	fmt.Fprintln(h, version, runtime.GOOS, runtime.GOARCH)
+	fmt.Fprintln(h, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	return filepath.Join(c.Cache, "kubernetes", hex.EncodeToString(h.Sum(nil)[:8]), "bin"), nil
-}
-
-func goVersion(dir string) (string, error) {
-	cmd := exec.Command("go", "env", "GOVERSION")
-	cmd.Dir = dir
-	out, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("go env GOVERSION: %w", err)
-	}
-	return string(bytes.TrimSpace(out)), nil
 }
 
 // Build builds what is missing of the named binaries, all when none is named, and

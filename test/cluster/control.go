@@ -19,13 +19,13 @@ const controlSocket = "control.sock"
 const changeTimeout = 90 * time.Second
 
 // serveControl answers the other commands on a socket in the state directory.
-func serveControl(dir string, units map[string]*unit) error {
+func serveControl(ctx context.Context, dir string, units map[string]*unit) error {
 	path, closeDir, err := shortPath(dir)
 	if err != nil {
 		return err
 	}
 	defer closeDir()
-	l, err := net.Listen("unix", filepath.Join(path, controlSocket))
+	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", filepath.Join(path, controlSocket))
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -12,7 +13,7 @@ import (
 // setUpNetwork gives the node an address that pods reach. Services need a route,
 // any route: the kernel looks for one before nftables picks the endpoint.
 // There is no default route, so nothing leaves the node.
-func setUpNetwork() error {
+func setUpNetwork(ctx context.Context) error {
 	commands := []string{
 		"link set lo up",
 		"link add node0 type bridge",
@@ -21,7 +22,7 @@ func setUpNetwork() error {
 		"route add " + ServiceCIDR + " dev node0 src " + NodeIP,
 	}
 	for _, args := range commands {
-		if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
+		if out, err := exec.CommandContext(ctx, "ip", strings.Fields(args)...).CombinedOutput(); err != nil {
 			return fmt.Errorf("ip %s: %w: %s", args, err, out)
 		}
 	}
@@ -29,19 +30,19 @@ func setUpNetwork() error {
 }
 
 // forward leads every connection of l to target. It returns when l is closed.
-func forward(l net.Listener, target string) {
+func forward(ctx context.Context, l net.Listener, target string) {
 	for {
 		conn, err := l.Accept()
 		if err != nil {
 			return
 		}
-		go forwardOne(conn, target)
+		go forwardOne(ctx, conn, target)
 	}
 }
 
-func forwardOne(client net.Conn, target string) {
+func forwardOne(ctx context.Context, client net.Conn, target string) {
 	defer client.Close()
-	server, err := net.Dial("tcp", target)
+	server, err := (&net.Dialer{}).DialContext(ctx, "tcp", target)
 	if err != nil {
 		return
 	}

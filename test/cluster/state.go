@@ -59,7 +59,7 @@ func (c *Cluster) writeState(s *state) error {
 }
 
 // alive says whether the recorded supervisor still runs. A zombie does not count:
-// its namespaces are gone by then.
+// when all of its threads have ended, so has everything in its namespaces.
 func (s *state) alive() bool {
 	if s.PID == 0 || s.BootID != bootID() {
 		return false
@@ -76,8 +76,10 @@ func bootID() string {
 	return string(bytes.TrimSpace(data))
 }
 
-// procStat reads fields 3 (state) and 22 (start time) of /proc/<pid>/stat. The
-// second field may itself hold spaces and brackets, so it looks after the last one.
+// procStat reads the fields 3 (state), 20 (threads) and 22 (start time) of
+// /proc/<pid>/stat. The second field may itself hold spaces and brackets, so it
+// looks after the last one. The first thread of a process can be a zombie while
+// others are still at work, the last one ending a PID namespace, say.
 func procStat(pid int) (startTime uint64, zombie bool, err error) {
 	data, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {
@@ -87,9 +89,13 @@ func procStat(pid int) (startTime uint64, zombie bool, err error) {
 	if len(fields) < 20 {
 		return 0, false, fmt.Errorf("/proc/%d/stat: %d fields", pid, len(fields))
 	}
+	ended := fields[0][0] == 'Z' || fields[0][0] == 'X'
+	threads, err := strconv.Atoi(string(fields[17]))
+	if err != nil {
+		return 0, false, fmt.Errorf("/proc/%d/stat: %w", pid, err)
+	}
 	startTime, err = strconv.ParseUint(string(fields[19]), 10, 64)
-	dead := fields[0][0] == 'Z' || fields[0][0] == 'X'
-	return startTime, dead, err
+	return startTime, ended && threads <= 1, err
 }
 
 // lock keeps other commands away from the state directory, which it makes when

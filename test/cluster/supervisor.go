@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -40,15 +41,16 @@ func Supervise(args []string) error {
 	}
 	reaper := newReaper()
 	go watchLifeline(s, reaper)
-	if err := prepareNode(s); err != nil {
+	ctx := context.Background()
+	if err := prepareNode(ctx, s); err != nil {
 		return err
 	}
 	go reaper.run()
 	units := startUnits(s, reaper)
-	if err := forwardAPI(s); err != nil {
+	if err := forwardAPI(ctx, s); err != nil {
 		return err
 	}
-	return serveControl(s.Dir, units)
+	return serveControl(ctx, s.Dir, units)
 }
 
 func readSpec(path string) (*spec, error) {
@@ -60,14 +62,14 @@ func readSpec(path string) (*spec, error) {
 	return s, json.Unmarshal(data, s)
 }
 
-func prepareNode(s *spec) error {
+func prepareNode(ctx context.Context, s *spec) error {
 	if err := mountNode(s); err != nil {
 		return err
 	}
 	if err := unix.Sethostname([]byte(NodeName)); err != nil {
 		return fmt.Errorf("host name: %w", err)
 	}
-	return setUpNetwork()
+	return setUpNetwork(ctx)
 }
 
 // watchLifeline ends the node when whoever holds the other end of the pipe dies.
@@ -135,7 +137,7 @@ func nodeEnv(s *spec) []string {
 
 // forwardAPI makes kube-apiserver reachable under the same address on the host
 // and on the node, so that one kubeconfig serves both.
-func forwardAPI(s *spec) error {
+func forwardAPI(ctx context.Context, s *spec) error {
 	target := fmt.Sprintf("127.0.0.1:%d", apiServerPort)
 	file := os.NewFile(listenerFD, "listener")
 	host, err := net.FileListener(file)
@@ -143,11 +145,11 @@ func forwardAPI(s *spec) error {
 		return fmt.Errorf("inherited listener: %w", err)
 	}
 	file.Close()
-	go forward(host, target)
-	node, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", s.Port))
+	go forward(ctx, host, target)
+	node, err := (&net.ListenConfig{}).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", s.Port))
 	if err != nil {
 		return err
 	}
-	go forward(node, target)
+	go forward(ctx, node, target)
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -54,7 +55,7 @@ func (c *Cluster) up(ctx context.Context) (lifeline *os.File, err error) {
 	}
 	if c.healthy(ctx, old) {
 		p.step("the cluster is up: export KUBECONFIG=%s", c.Kubeconfig())
-		return nil, nil //nolint:nilnil // documented
+		return nil, nil
 	}
 	if err := c.removeRemains(old); err != nil {
 		return nil, err
@@ -99,7 +100,7 @@ func (c *Cluster) healthy(ctx context.Context, s *state) bool {
 }
 
 func (c *Cluster) start(ctx context.Context, p *progress, bin string, port int) (lifeline *os.File, err error) {
-	listener, port, err := listen(port)
+	listener, port, err := listen(ctx, port)
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +113,7 @@ func (c *Cluster) start(ctx context.Context, p *progress, bin string, port int) 
 		return nil, err
 	}
 	p.step("starting the node in %s…", c.Dir)
-	lifeline, st, err := c.startSupervisor(s, listener)
+	lifeline, st, err := c.startSupervisor(ctx, s, listener)
 	if err != nil {
 		return nil, errors.Join(err, c.removeRemains(&state{}))
 	}
@@ -127,10 +128,11 @@ func (c *Cluster) start(ctx context.Context, p *progress, bin string, port int) 
 }
 
 // listen takes the port that the cluster had before, if it is still free.
-func listen(port int) (*os.File, int, error) {
-	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+func listen(ctx context.Context, port int) (*os.File, int, error) {
+	config := &net.ListenConfig{}
+	l, err := config.Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
-		l, err = net.Listen("tcp", "127.0.0.1:0")
+		l, err = config.Listen(ctx, "tcp", "127.0.0.1:0")
 	}
 	if err != nil {
 		return nil, 0, fmt.Errorf("listen for the API: %w", err)
@@ -144,7 +146,8 @@ func listen(port int) (*os.File, int, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	return file, tcp.Addr().(*net.TCPAddr).Port, nil //nolint:forcetypeassert // of a TCP listener
+	address, err := netip.ParseAddrPort(tcp.Addr().String())
+	return file, int(address.Port()), err
 }
 
 func (c *Cluster) writeFiles(s *spec) error {
@@ -175,7 +178,7 @@ func (c *Cluster) writeFiles(s *spec) error {
 }
 
 // startSupervisor starts this program again as process 1 of new namespaces.
-func (c *Cluster) startSupervisor(s *spec, listener *os.File) (lifeline *os.File, st *state, err error) {
+func (c *Cluster) startSupervisor(ctx context.Context, s *spec, listener *os.File) (lifeline *os.File, st *state, err error) {
 	lock, err := c.supervisorLock()
 	if err != nil {
 		return nil, nil, err
@@ -194,7 +197,7 @@ func (c *Cluster) startSupervisor(s *spec, listener *os.File) (lifeline *os.File
 		return nil, nil, err
 	}
 	defer read.Close()
-	cmd := exec.Command("/proc/self/exe", SuperviseCommand, c.path("spec.json"))
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), "/proc/self/exe", SuperviseCommand, c.path("spec.json"))
 	cmd.Dir = "/"
 	cmd.Env = nodeEnv(s)
 	cmd.Stdout, cmd.Stderr = log, log

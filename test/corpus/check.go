@@ -140,12 +140,7 @@ func (u *undoing) installer() {
 		u.complain("the installer is not the first init container")
 		return
 	}
-	got := inits[0].DeepCopy()
-	// The API server mounts the service account's token into every container.
-	got.VolumeMounts = slices.DeleteFunc(got.VolumeMounts, func(m corev1.VolumeMount) bool {
-		return m.MountPath == "/var/run/secrets/kubernetes.io/serviceaccount"
-	})
-	if diff := cmp.Diff(u.plan.InitContainer, got, cmpopts.EquateEmpty()); diff != "" {
+	if diff := cmp.Diff(u.plan.InitContainer, &inits[0], cmpopts.EquateEmpty()); diff != "" {
 		u.complain("the installer is not the planned one: %s", diff)
 	}
 	u.pod.Spec.InitContainers = inits[1:]
@@ -158,7 +153,7 @@ func (u *undoing) installer() {
 		u.complain("the annotation %s is %q, not %q", plan.AnnotationLocalVolumes, got, want)
 	}
 	delete(u.pod.Annotations, plan.AnnotationLocalVolumes)
-	if had {
+	if had && u.pod.Annotations != nil {
 		u.pod.Annotations[plan.AnnotationLocalVolumes] = was
 	}
 }

@@ -119,7 +119,7 @@ func (c *cluster) waitComplete(ctx context.Context, namespace, name string, gene
 		return ok && complete(d, generation), nil
 	})
 	if err != nil {
-		return fmt.Errorf("waiting for the rollout of %s/%s: %w", namespace, name, err)
+		return fmt.Errorf("waiting for the rollout of %s/%s: %w", namespace, name, errors.Join(err, context.Cause(ctx)))
 	}
 	return nil
 }

@@ -67,6 +67,8 @@ func classify(err error, status int, conn *conn) Cause {
 		return Refused
 	case isUnreachable(err):
 		return Unreachable
+	case isReset(err):
+		return Reset
 	case conn == nil:
 		return Other
 	case conn.answering:

@@ -220,6 +220,7 @@ func TestClassifyByErrorAlone(t *testing.T) {
 	}{
 		"no route to the host":          {dialing(syscall.EHOSTUNREACH), nil, Unreachable},
 		"no route to the network":       {dialing(syscall.ENETUNREACH), nil, Unreachable},
+		"reset while it is made":        {dialing(syscall.ECONNRESET), nil, Reset},
 		"no connection in time":         {dialing(syscall.ETIMEDOUT), nil, TimedOut},
 		"no port left":                  {dialing(syscall.EADDRNOTAVAIL), nil, Other},
 		"written to a closed one":       {io.EOF, &conn{failure: syscall.EPIPE}, Reset},

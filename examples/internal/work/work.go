@@ -59,9 +59,21 @@ func Server(addr string) *http.Server {
 
 // UntilSignal returns a context that is done at SIGTERM or SIGINT. A process
 // that is the first of its container has to ask for SIGTERM: the kernel does
-// not end it by default.
+// not end it by default. The signal is logged, so that a log tells when it came.
 func UntilSignal() (context.Context, context.CancelFunc) {
-	return signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	go func() {
+		defer signal.Stop(signals)
+		select {
+		case s := <-signals:
+			log.Printf("got %s", map[os.Signal]string{syscall.SIGTERM: "SIGTERM", syscall.SIGINT: "SIGINT"}[s])
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // Exit ends the process: with an error the code is 1. That a server was shut

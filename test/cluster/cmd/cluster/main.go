@@ -36,25 +36,27 @@ CLUSTER_LOGS              folder for the logs of a cluster that failed
 DRAIN_OPERATOR_CACHE      folder for built binaries (default ~/.cache/drain-operator)
 `
 
-func main() {
+func main() { os.Exit(exitCode()) }
+
+// exitCode is that of the command that was run, if one was.
+func exitCode() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	err := run(ctx, os.Args[1:])
 	var exit *exec.ExitError
 	switch {
 	case err == nil:
+		return 0
 	case errors.As(err, &exit) && exit.Exited():
-		os.Exit(exit.ExitCode())
-	default:
-		fmt.Fprintln(os.Stderr, "cluster:", err)
-		os.Exit(1)
+		return exit.ExitCode()
 	}
+	fmt.Fprintln(os.Stderr, "cluster:", err)
+	return 1
 }
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		fmt.Fprint(os.Stderr, usage)
-		os.Exit(2)
+		return errors.New("no command given\n\n" + usage)
 	}
 	command, args := args[0], args[1:]
 	if command == cluster.SuperviseCommand {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,7 +15,7 @@ import (
 )
 
 func main() {
-	err := fmt.Errorf("usage: web serve | get <url> | copy <from> <to>")
+	err := errors.New("usage: web serve | get <url> | copy <from> <to>")
 	switch {
 	case len(os.Args) == 2 && os.Args[1] == "serve":
 		err = serve()
@@ -44,7 +45,7 @@ func serve() error {
 		_ = server.Shutdown(context.Background())
 	}()
 	fmt.Println("serving")
-	if err := server.ListenAndServe(); err != http.ErrServerClosed {
+	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil

@@ -1,0 +1,136 @@
+package agent
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/drain-operator/drain-operator/internal/hold"
+)
+
+func TestExistingHooks(t *testing.T) {
+	const s = time.Second
+	var path atomic.Value
+	port := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		path.Store(r.Host + r.URL.Path + r.Header.Get("X-Mine"))
+		w.WriteHeader(http.StatusNotFound) // says nothing, as with the kubelet
+	})
+	mark := filepath.Join(t.TempDir(), "mark")
+	tests := map[string]struct {
+		hook     hold.ExistingHook
+		bound    int32
+		outcome  string
+		earliest time.Duration
+		ran      func() bool
+	}{
+		"sleep first":            {hold.ExistingHook{SleepSeconds: 2}, 30, hold.OutcomeDrained, 2 * s, nil},
+		"sleep last":             {hold.ExistingHook{SleepSeconds: 2, Last: true}, 30, hold.OutcomeDrained, 3 * s, nil},
+		"exec first":             {hold.ExistingHook{Exec: []string{"touch", mark + "1"}}, 30, hold.OutcomeDrained, s, exists(mark + "1")},
+		"exec last":              {hold.ExistingHook{Exec: []string{"touch", mark + "2"}, Last: true}, 30, hold.OutcomeDrained, s, exists(mark + "2")},
+		"exec that fails":        {hold.ExistingHook{Exec: []string{"false"}}, 30, hold.OutcomeDrained, s, nil},
+		"exec that is not there": {hold.ExistingHook{Exec: []string{"/none"}}, 30, hold.OutcomeDrained, s, nil},
+		"exec without end":       {hold.ExistingHook{Exec: []string{"sleep", "60"}}, 3, hold.OutcomeTimedOut, 3 * s, nil},
+		"http first": {hold.ExistingHook{
+			Port: port, HTTPPath: "/bye", Headers: []hold.Header{{Name: "Host", Value: "me"}, {Name: "X-Mine", Value: "!"}},
+		}, 30, hold.OutcomeDrained, s, func() bool { return path.Load() == "me/bye!" }},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			got := wait(t, spec(func(sp *hold.Spec) { sp.Existing, sp.BoundSeconds = &tc.hook, tc.bound }))
+			check(t, got, tc.outcome, tc.earliest, tc.earliest+100*ms)
+			if tc.ran != nil && !tc.ran() {
+				t.Error("the hook did not run as it should")
+			}
+		})
+	}
+}
+
+func exists(path string) func() bool {
+	return func() bool { _, err := os.Stat(path); return err == nil }
+}
+
+// The hook that runs first comes before the notification, which may close what
+// the hook needs.
+func TestHookBeforeNotification(t *testing.T) {
+	var hookDone, early atomic.Bool
+	port := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/hook":
+			time.Sleep(300 * ms)
+			hookDone.Store(true)
+		case "/drain":
+			early.Store(!hookDone.Load())
+		}
+	})
+	wait(t, spec(func(s *hold.Spec) {
+		s.Existing = &hold.ExistingHook{Port: port, HTTPPath: "/hook"}
+		s.Notify = &hold.Notify{Port: port, Path: "/drain"}
+	}))
+	if !hookDone.Load() || early.Load() {
+		t.Errorf("hook ran: %v, notified before its end: %v", hookDone.Load(), early.Load())
+	}
+}
+
+// A dead container is let go, since it is restarted and not drained; one that
+// lives is held, however busy.
+func TestAlive(t *testing.T) {
+	const s = time.Second
+	dead := serve(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	failing := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+	var tries atomic.Int32
+	recovering := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		if tries.Add(1) < 3 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	redirecting := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", http.StatusFound) })
+	l, closed := listen(t, "")
+	_ = l.Close()
+	tests := map[string]struct {
+		probe    hold.Probe
+		outcome  string
+		earliest time.Duration
+		latest   time.Duration
+	}{
+		"hangs":                  {hold.Probe{Port: dead, HTTPPath: "/"}, hold.OutcomeSkipped, 3 * s, 5*s + 100*ms},
+		"answers 503":            {hold.Probe{Port: failing, HTTPPath: "/"}, hold.OutcomeSkipped, 2 * s, 2*s + 100*ms},
+		"answers the third time": {hold.Probe{Port: recovering, HTTPPath: "/"}, hold.OutcomeDrained, 8 * s, 8*s + 100*ms},
+		"redirects":              {hold.Probe{Port: redirecting, HTTPPath: "/"}, hold.OutcomeDrained, 8 * s, 8*s + 100*ms},
+		"nothing listens":        {hold.Probe{Port: closed}, hold.OutcomeSkipped, 2 * s, 2*s + 100*ms},
+		"listens":                {hold.Probe{Port: dead}, hold.OutcomeDrained, 8 * s, 8*s + 100*ms},
+		"command fails":          {hold.Probe{Exec: []string{"false"}}, hold.OutcomeSkipped, 2 * s, 2*s + 100*ms},
+		"command succeeds":       {hold.Probe{Exec: []string{"true"}}, hold.OutcomeDrained, 8 * s, 8*s + 100*ms},
+		"gRPC is not looked at":  {hold.Probe{Port: closed, GRPC: true}, hold.OutcomeDrained, 8 * s, 8*s + 100*ms},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tc.probe.PeriodSeconds, tc.probe.TimeoutSeconds, tc.probe.FailureThreshold = 10, 1, 3
+			got := wait(t, spec(func(sp *hold.Spec) {
+				sp.Alive, sp.PropagationSeconds, sp.PropagationMaxSeconds = &tc.probe, 8, 8
+			}))
+			check(t, got, tc.outcome, tc.earliest, tc.latest)
+		})
+	}
+}
+
+func TestFollow(t *testing.T) {
+	t.Parallel()
+	l, port := listen(t, "")
+	go func() {
+		time.Sleep(2 * time.Second)
+		_ = l.Close()
+	}()
+	got := wait(t, spec(func(s *hold.Spec) { s.Role, s.ServePorts = hold.RoleFollow, []int32{port} }))
+	check(t, got, hold.OutcomeDrained, 2*time.Second, 2400*ms)
+}
+
+func TestFollowToItsBound(t *testing.T) {
+	t.Parallel()
+	_, port := listen(t, "")
+	got := wait(t, spec(func(s *hold.Spec) { s.Role, s.ServePorts, s.BoundSeconds = hold.RoleFollow, []int32{port}, 5 }))
+	check(t, got, hold.OutcomeTimedOut, 3*time.Second, 3*time.Second)
+}

@@ -1,0 +1,241 @@
+package agent
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/drain-operator/drain-operator/internal/hold"
+)
+
+func tcpSpec(port, idleSeconds int32) hold.Spec {
+	return spec(func(s *hold.Spec) {
+		s.ServePorts = []int32{port}
+		s.TCP = &hold.TCP{IdleSeconds: idleSeconds}
+	})
+}
+
+// work answers /<milliseconds> after so long.
+func work(w http.ResponseWriter, r *http.Request) {
+	takes, _ := strconv.Atoi(r.URL.Path[1:])
+	time.Sleep(time.Duration(takes) * ms)
+	_, _ = io.WriteString(w, "done")
+}
+
+func request(path string) string { return "GET " + path + " HTTP/1.1\r\nHost: pod\r\n\r\n" }
+
+// exchange sends requests one after the other on a connection, each as soon as
+// the response before it has come, and returns when the last one came.
+func exchange(t *testing.T, conn net.Conn, paths ...string) time.Time {
+	t.Helper()
+	reader := bufio.NewReader(conn)
+	for _, path := range paths {
+		if _, err := io.WriteString(conn, request(path)); err != nil {
+			t.Error(err)
+			return time.Now()
+		}
+		response, err := http.ReadResponse(reader, nil)
+		if err == nil {
+			_, err = io.ReadAll(response.Body)
+		}
+		if err != nil {
+			t.Errorf("%s was cut: %v", path, err)
+			return time.Now()
+		}
+	}
+	return time.Now()
+}
+
+// Whatever clients do on real connections, the hold ends when nothing is owed
+// any more: after `last` was answered and idleSeconds have passed.
+func TestTCPStatus(t *testing.T) {
+	const s = time.Second
+	tests := map[string]struct {
+		handler  http.HandlerFunc
+		idle     int32
+		client   func(t *testing.T, port int32)
+		outcome  string
+		earliest time.Duration
+		latest   time.Duration
+		inFlight int64
+	}{
+		"no connection": {work, 1, func(*testing.T, int32) {}, hold.OutcomeDrained, s, s + 100*ms, 0},
+		"accepted and never used": {work, 1, func(t *testing.T, port int32) {
+			dialPort(t, port, "")
+		}, hold.OutcomeDrained, s, s + 100*ms, 0},
+		"first request is worked on": {work, 1, func(t *testing.T, port int32) {
+			dialPort(t, port, request("/3000"))
+		}, hold.OutcomeDrained, 4 * s, 4*s + 100*ms, 0},
+		"idle connection after a fast response": {work, 1, func(t *testing.T, port int32) {
+			exchange(t, dialPort(t, port, ""), "/0", "/0")
+		}, hold.OutcomeDrained, s, s + 200*ms, 0},
+		"idle connection after a slow response": {work, 1, func(t *testing.T, port int32) {
+			exchange(t, dialPort(t, port, ""), "/100")
+		}, hold.OutcomeDrained, s, s + 200*ms, 0},
+		"back to back on one connection": {work, 1, func(t *testing.T, port int32) {
+			go exchange(t, dialPort(t, port, ""), "/1500", "/1500", "/2500")
+		}, hold.OutcomeDrained, 6500 * ms, 6500*ms + 300*ms, 0},
+		"back to back on twenty connections, fast and slow": {work, 1, func(t *testing.T, port int32) {
+			for range 20 {
+				go exchange(t, dialPort(t, port, ""), "/5", "/5", "/5", "/1200", "/5", "/5", "/3000")
+			}
+		}, hold.OutcomeDrained, 5225 * ms, 5225*ms + 500*ms, 0},
+		"headers flushed, silent for less than idleSeconds": {flushed(3 * s), 5, func(t *testing.T, port int32) {
+			dialPort(t, port, request("/"))
+		}, hold.OutcomeDrained, 3 * s, 8*s + 100*ms, 0},
+		// The limit that docs/agent.md names.
+		"headers flushed, silent for longer": {flushed(5 * s), 1, func(t *testing.T, port int32) {
+			dialPort(t, port, request("/"))
+		}, hold.OutcomeDrained, s, s + 200*ms, 0},
+		// Both ends acknowledge at once here: held for longer than it needs.
+		"slow upload": {func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			_, _ = io.WriteString(w, "done")
+		}, 1, func(t *testing.T, port int32) {
+			conn := dialPort(t, port, "POST / HTTP/1.1\r\nHost: pod\r\nContent-Length: 40\r\n\r\n")
+			go func() {
+				for range 40 {
+					time.Sleep(100 * ms)
+					_, _ = io.WriteString(conn, "x")
+				}
+			}()
+		}, hold.OutcomeDrained, 5 * s, 14*s + 300*ms, 0},
+		"download by a slow client": {func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.CopyN(w, zeros{}, 16<<20)
+		}, 1, func(t *testing.T, port int32) {
+			conn := dialPort(t, port, request("/"))
+			go func() {
+				time.Sleep(4 * s)
+				_, _ = io.Copy(io.Discard, conn)
+			}()
+		}, hold.OutcomeDrained, 4 * s, 5*s + 500*ms, 0},
+		"client closes after its response": {work, 1, func(t *testing.T, port int32) {
+			conn := dialPort(t, port, "")
+			exchange(t, conn, "/10")
+			_ = conn.Close()
+		}, hold.OutcomeDrained, s, s + 100*ms, 0},
+		"busy to the bound": {work, 1, func(t *testing.T, port int32) {
+			dialPort(t, port, request("/9000"))
+		}, hold.OutcomeTimedOut, 8 * s, 8 * s, 1},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			port := serve(t, tc.handler)
+			tc.client(t, port)
+			hold := tcpSpec(port, tc.idle)
+			if tc.inFlight > 0 {
+				hold.BoundSeconds = 8
+			}
+			got := wait(t, hold)
+			check(t, got, tc.outcome, tc.earliest, tc.latest)
+			if got.InFlight != tc.inFlight {
+				t.Errorf("%d in flight, want %d", got.InFlight, tc.inFlight)
+			}
+		})
+	}
+}
+
+// flushed sends its headers and works on silently.
+func flushed(silent time.Duration) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		time.Sleep(50 * ms)
+		w.Header().Set("Content-Length", "4")
+		w.WriteHeader(http.StatusOK)
+		w.(http.Flusher).Flush()
+		time.Sleep(silent)
+		_, _ = io.WriteString(w, "done")
+	}
+}
+
+// A server that answers a client which has closed its sending side; net/http
+// would give up on it.
+func TestTCPHalfClosed(t *testing.T) {
+	t.Parallel()
+	l, port := listen(t, "")
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				_, _ = io.ReadAll(conn)
+				time.Sleep(3 * time.Second)
+				_, _ = fmt.Fprint(conn, "done")
+				_ = conn.Close()
+			}()
+		}
+	}()
+	conn := dialPort(t, port, "work")
+	if err := conn.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	check(t, wait(t, tcpSpec(port, 1)), hold.OutcomeDrained, 3*time.Second, 3*time.Second+100*ms)
+	if body, err := io.ReadAll(conn); err != nil || string(body) != "done" {
+		t.Errorf("client got %q, %v", body, err)
+	}
+}
+
+// Connections that the app has not accepted yet are in flight.
+func TestTCPBacklog(t *testing.T) {
+	t.Parallel()
+	_, port := listen(t, "")
+	dialPort(t, port, "")
+	dialPort(t, port, "work")
+	s := tcpSpec(port, 1)
+	s.BoundSeconds = 3
+	got := wait(t, s)
+	check(t, got, hold.OutcomeTimedOut, 3*time.Second, 3*time.Second)
+	if got.InFlight != 2 {
+		t.Errorf("%d in flight, want 2", got.InFlight)
+	}
+}
+
+// Other ports are nobody's business.
+func TestTCPOtherPort(t *testing.T) {
+	t.Parallel()
+	port, other := serve(t, work), serve(t, work)
+	dialPort(t, other, request("/9000"))
+	check(t, wait(t, tcpSpec(port, 1)), hold.OutcomeDrained, time.Second, time.Second+100*ms)
+}
+
+// Without ports, every port counts on which something listens. This test does
+// not run beside others, whose connections would count.
+func TestTCPAnyPort(t *testing.T) {
+	port := serve(t, work)
+	dialPort(t, port, request("/2500"))
+	s := tcpSpec(port, 1)
+	s.ServePorts = nil
+	check(t, wait(t, s), hold.OutcomeDrained, 3500*ms, 3600*ms)
+}
+
+// New connections keep the pod in rotation until they have stopped for two
+// seconds. This test does not run beside others, whose connections would count.
+func TestRotation(t *testing.T) {
+	port := serve(t, work)
+	before, after := 2*time.Second, 3*time.Second
+	stop := time.Now().Add(before + after)
+	go func() {
+		for time.Now().Before(stop) {
+			conn, err := net.Dial("tcp", net.JoinHostPort(podIP, strconv.Itoa(int(port))))
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(conn, "GET /1 HTTP/1.1\r\nHost: pod\r\nConnection: close\r\n\r\n")
+			_, _ = io.ReadAll(conn)
+			_ = conn.Close()
+			time.Sleep(10 * ms)
+		}
+	}()
+	s := tcpSpec(port, 1)
+	s.PropagationMaxSeconds = 20
+	s.ReleaseWhen = hold.ReleaseWhenOutOfRotation
+	time.Sleep(before) // the traffic that the pod is used to
+	check(t, wait(t, s), hold.OutcomeDrained, 4900*ms, 5200*ms)
+}
