@@ -5,6 +5,7 @@ package cluster_test
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"net/http"
 	"os"
@@ -50,6 +51,22 @@ func TestNode(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 	})
+	t.Run("exit codes", func(t *testing.T) {
+		for _, command := range []string{"run", "exec"} {
+			err := h.command(command, "--", "sh", "-c", "exit 7").Run()
+			var exit *exec.ExitError
+			if !errors.As(err, &exit) || exit.ExitCode() != 7 {
+				t.Errorf("cluster %s: %v, want exit code 7", command, err)
+			}
+		}
+	})
+	t.Run("up again changes nothing", func(t *testing.T) {
+		first := h.supervisor(t)
+		h.must(t, "up")
+		if second := h.supervisor(t); second != first {
+			t.Errorf("process %d was replaced by %d", first, second)
+		}
+	})
 	t.Run("port-forward", func(t *testing.T) { h.testPortForward(t, pod) })
 	t.Run("rolling restart", func(t *testing.T) { h.restartWeb(t) })
 	t.Run("components", func(t *testing.T) {
@@ -67,11 +84,11 @@ func TestNode(t *testing.T) {
 	if len(h.cgroups(t)) == 0 {
 		t.Error("no cgroups of this cluster: the check for those left would see nothing")
 	}
-	node := namespaces(t, h.supervisor(t))
+	node := h.pidNamespace(t)
 	if err := syscall.Kill(h.supervisor(t), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "processes", func() []string { return processesIn(node, h.dir) })
+	waitFor(t, "processes", func() []string { return processesIn([]string{node}, h.dir) })
 	h.must(t, "down")
 	h.assertNothingLeft(t, before, node)
 }

@@ -18,8 +18,8 @@ import (
 // upTimeout bounds the start of a cluster whose binaries are there.
 const upTimeout = 3 * time.Minute
 
-// Up brings the cluster up and leaves it running. A healthy one is left alone;
-// the remains of another are removed first.
+// Up brings the cluster up and leaves it running. One that is up is left alone;
+// the remains of one that was killed are removed first.
 func (c *Cluster) Up(ctx context.Context) error {
 	line, err := c.up(ctx)
 	if err != nil || line == nil {
@@ -33,7 +33,7 @@ func (c *Cluster) Up(ctx context.Context) error {
 }
 
 // up returns the lifeline of the cluster that it started: when that is closed, or
-// this process dies, the cluster goes. It is nil when a healthy one was there.
+// this process dies, the cluster goes. It is nil when one was up.
 func (c *Cluster) up(ctx context.Context) (lifeline *os.File, err error) {
 	if err := canRun(); err != nil {
 		return nil, err
@@ -53,7 +53,11 @@ func (c *Cluster) up(ctx context.Context) (lifeline *os.File, err error) {
 		p.step("%v: starting anew", err)
 		old = &state{}
 	}
-	if c.healthy(ctx, old) {
+	isUp, err := c.awaitHealthy(ctx, p, old)
+	if err != nil {
+		return nil, err
+	}
+	if isUp {
 		p.step("the cluster is up: export KUBECONFIG=%s", c.Kubeconfig())
 		return nil, nil
 	}
@@ -79,24 +83,42 @@ func canRun() error {
 	return nil
 }
 
-func (c *Cluster) healthy(ctx context.Context, s *state) bool {
-	if !s.alive() || !s.Ready {
-		return false
-	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+// awaitHealthy gives a cluster that is up some time to answer. It is never
+// replaced: on a busy machine a component can be slow, and a test can have
+// stopped one on purpose. Only one whose supervisor has ended, perhaps meanwhile,
+// counts as not up.
+func (c *Cluster) awaitHealthy(ctx context.Context, p *progress, s *state) (isUp bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	all, err := c.Components(ctx)
-	if err != nil {
-		return false
-	}
-	for _, status := range all {
-		// A test may have stopped one on purpose; that is not healthy either.
-		if status.State != "ready" {
-			fmt.Fprintf(c.Log, "%s is %s: %s\n", status.Name, status.State, status.Reason)
-			return false
+	for said := false; s.Ready && s.alive(); said = true {
+		trouble := c.trouble(ctx)
+		if trouble == nil {
+			return true, nil
+		}
+		if !said {
+			p.step("waiting for the cluster that is up: %v", trouble)
+		}
+		select {
+		case <-ctx.Done():
+			return false, fmt.Errorf("the cluster is up, but %w; to start anew, take it down first", trouble)
+		case <-time.After(500 * time.Millisecond):
 		}
 	}
-	return true
+	return false, nil
+}
+
+// trouble names the first component that does not answer.
+func (c *Cluster) trouble(ctx context.Context) error {
+	all, err := c.Components(ctx)
+	if err != nil {
+		return err
+	}
+	for _, status := range all {
+		if status.State != "ready" {
+			return fmt.Errorf("%s is %s: %s", status.Name, status.State, status.Reason)
+		}
+	}
+	return nil
 }
 
 func (c *Cluster) start(ctx context.Context, p *progress, bin string, port int) (lifeline *os.File, err error) {

@@ -1,0 +1,145 @@
+package framework
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Names that config/ gives the operator.
+const (
+	operatorNamespace = "drain-operator-system"
+	operatorName      = "drain-operator"
+	operatorLease     = "drain-operator"
+)
+
+// operator is the namespace of the operator, with the verbs of any other.
+func (e *Env) operator() *Namespace { return &Namespace{Env: e, Name: operatorNamespace} }
+
+// AwaitOperator waits until all replicas of the operator are ready and one leads.
+func (e *Env) AwaitOperator(ctx context.Context) {
+	GinkgoHelper()
+	e.operator().AwaitRollout(ctx, operatorName)
+	Eventually(func() []string {
+		var names []string
+		for _, pod := range e.operatorPods(ctx) {
+			names = append(names, pod.Name)
+		}
+		return names
+	}).WithContext(ctx).WithTimeout(long).WithPolling(glance).Should(ContainElement(WithTransform(e.leads(ctx), BeTrue())), "a replica that leads")
+}
+
+// leads says whether a pod holds the operator's lease.
+func (e *Env) leads(ctx context.Context) func(pod string) bool {
+	var lease coordinationv1.Lease
+	if err := e.Client.Get(ctx, client.ObjectKey{Namespace: operatorNamespace, Name: operatorLease}, &lease); err != nil {
+		return func(string) bool { return false }
+	}
+	holder := ptr.Deref(lease.Spec.HolderIdentity, "")
+	return func(pod string) bool { return strings.HasPrefix(holder, pod+"_") }
+}
+
+// Leader is the replica of the operator that leads.
+func (e *Env) Leader(ctx context.Context) *corev1.Pod {
+	GinkgoHelper()
+	leads := e.leads(ctx)
+	for _, pod := range e.operatorPods(ctx) {
+		if leads(pod.Name) {
+			return &pod
+		}
+	}
+	Fail("no replica of the operator leads")
+	return nil
+}
+
+func (e *Env) operatorPods(ctx context.Context) []corev1.Pod {
+	var pods corev1.PodList
+	_ = e.Client.List(ctx, &pods, client.InNamespace(operatorNamespace), client.MatchingLabels{"app.kubernetes.io/name": operatorName})
+	return slices.DeleteFunc(pods.Items, func(p corev1.Pod) bool { return p.DeletionTimestamp != nil })
+}
+
+// WithoutOperator scales the operator to zero until the spec ends, or until the
+// function that it returns is called.
+func (e *Env) WithoutOperator(ctx context.Context) (start func(context.Context)) {
+	GinkgoHelper()
+	ns := e.operator()
+	before := Get(ctx, ns, operatorName, &appsv1.Deployment{})
+	start = func(ctx context.Context) {
+		GinkgoHelper()
+		ns.Scale(ctx, operatorName, *before.Spec.Replicas)
+		e.AwaitOperator(ctx)
+	}
+	DeferCleanup(start, NodeTimeout(long))
+	ns.Scale(ctx, operatorName, 0)
+	Eventually(func() []corev1.Pod { return e.operatorPods(ctx) }).
+		WithContext(ctx).WithTimeout(long).WithPolling(glance).Should(BeEmpty())
+	ns.AwaitRollout(ctx, operatorName)
+	return start
+}
+
+// OperatorFlags starts the operator with further flags, which win over those
+// that it has, until the spec or container of specs ends.
+func (e *Env) OperatorFlags(ctx context.Context, flags ...string) {
+	GinkgoHelper()
+	ns := e.operator()
+	before := Get(ctx, ns, operatorName, &appsv1.Deployment{})
+	set := func(ctx context.Context, args []string) {
+		GinkgoHelper()
+		Change(ctx, ns, operatorName, &appsv1.Deployment{}, func(d *appsv1.Deployment) {
+			d.Spec.Template.Spec.Containers[0].Args = args
+		})
+		e.AwaitOperator(ctx)
+		e.awaitOldReplicasGone(ctx)
+	}
+	args := before.Spec.Template.Spec.Containers[0].Args
+	DeferCleanup(func(ctx SpecContext) { set(ctx, args) }, NodeTimeout(long))
+	set(ctx, slices.Concat(args, flags))
+}
+
+// awaitOldReplicasGone waits until no replica of an earlier configuration
+// answers the webhook any more.
+func (e *Env) awaitOldReplicasGone(ctx context.Context) {
+	GinkgoHelper()
+	d := Get(ctx, e.operator(), operatorName, &appsv1.Deployment{})
+	Eventually(func(g Gomega) {
+		var pods corev1.PodList
+		g.Expect(e.Client.List(ctx, &pods, client.InNamespace(operatorNamespace), client.MatchingLabels{"app.kubernetes.io/name": operatorName})).To(Succeed())
+		g.Expect(pods.Items).To(HaveLen(int(*d.Spec.Replicas)))
+	}).WithContext(ctx).WithTimeout(long).WithPolling(glance).Should(Succeed())
+}
+
+// KillOnNode kills the first container of a pod with SIGKILL, from outside.
+func KillOnNode(ctx context.Context, pod *corev1.Pod) {
+	GinkgoHelper()
+	_, id, _ := strings.Cut(pod.Status.ContainerStatuses[0].ContainerID, "://")
+	Expect(id).NotTo(BeEmpty())
+	OnNode(ctx, "sh", "-c", `for f in $(grep -l "$0" /proc/[0-9]*/cgroup); do kill -9 "$(basename "$(dirname "$f")")"; done`, id)
+}
+
+// AwaitNewLeader waits until somebody else leads.
+func (e *Env) AwaitNewLeader(ctx context.Context, was string) time.Duration {
+	GinkgoHelper()
+	began := time.Now()
+	Eventually(func() string {
+		var lease coordinationv1.Lease
+		_ = e.Client.Get(ctx, client.ObjectKey{Namespace: operatorNamespace, Name: operatorLease}, &lease)
+		return ptr.Deref(lease.Spec.HolderIdentity, "")
+	}).WithContext(ctx).WithTimeout(long).WithPolling(glance).ShouldNot(Or(BeEmpty(), Equal(was)))
+	return time.Since(began)
+}
+
+// LeaderIdentity is who holds the lease.
+func (e *Env) LeaderIdentity(ctx context.Context) string {
+	GinkgoHelper()
+	lease := Get(ctx, e.operator(), operatorLease, &coordinationv1.Lease{})
+	return ptr.Deref(lease.Spec.HolderIdentity, "")
+}
