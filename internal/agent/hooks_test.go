@@ -12,6 +12,7 @@ import (
 )
 
 func TestExistingHooks(t *testing.T) {
+	t.Parallel()
 	const s = time.Second
 	var path atomic.Value
 	port := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -39,6 +40,7 @@ func TestExistingHooks(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			got := wait(t, spec(func(sp *hold.Spec) { sp.Existing, sp.BoundSeconds = &tc.hook, tc.bound }))
 			check(t, got, tc.outcome, tc.earliest, tc.earliest+100*ms)
 			if tc.ran != nil && !tc.ran() {
@@ -55,6 +57,7 @@ func exists(path string) func() bool {
 // The hook that runs first comes before the notification, which may close what
 // the hook needs.
 func TestHookBeforeNotification(t *testing.T) {
+	t.Parallel()
 	var hookDone, early atomic.Bool
 	port := serve(t, func(_ http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {

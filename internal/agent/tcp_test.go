@@ -52,7 +52,7 @@ func exchange(t *testing.T, conn net.Conn, paths ...string) time.Time {
 }
 
 // Whatever clients do on real connections, the hold ends when nothing is owed
-// any more: after `last` was answered and idleSeconds have passed.
+// any more: idleSeconds after the last response.
 func TestTCPStatus(t *testing.T) {
 	const s = time.Second
 	tests := map[string]struct {
@@ -128,11 +128,11 @@ func TestTCPStatus(t *testing.T) {
 			t.Parallel()
 			port := serve(t, tc.handler)
 			tc.client(t, port)
-			hold := tcpSpec(port, tc.idle)
+			sp := tcpSpec(port, tc.idle)
 			if tc.inFlight > 0 {
-				hold.BoundSeconds = 8
+				sp.BoundSeconds = 8
 			}
-			got := wait(t, hold)
+			got := wait(t, sp)
 			check(t, got, tc.outcome, tc.earliest, tc.latest)
 			if got.InFlight != tc.inFlight {
 				t.Errorf("%d in flight, want %d", got.InFlight, tc.inFlight)

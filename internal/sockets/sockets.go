@@ -21,6 +21,8 @@ type Eye struct {
 	// ports on which something listened at some time, or will be asked about.
 	// An app that drains may close its listener before its connections.
 	ports map[uint16]bool
+	// conns is the last look's, whose memory the next one takes over.
+	conns []inflight.Conn
 }
 
 // Open prepares looking; the error says why sock_diag cannot be had. The
@@ -41,10 +43,11 @@ func Open(own *Own, ports []int32) (*Eye, error) {
 // Close ends looking.
 func (e *Eye) Close() error { return e.diag.close() }
 
-// Look takes one look at all accepted connections and listeners.
+// Look takes one look at all accepted connections and listeners. Its Conns are
+// valid until the next look.
 func (e *Eye) Look() (inflight.Look, error) {
 	var look inflight.Look
-	var conns []inflight.Conn
+	conns := e.conns[:0]
 	err := e.diag.dump(func(s socket) {
 		if s.listening {
 			look.Listeners = append(look.Listeners, inflight.Listener{Local: s.conn.Local, Backlog: s.conn.Unread})
@@ -56,6 +59,7 @@ func (e *Eye) Look() (inflight.Look, error) {
 	if err != nil {
 		return inflight.Look{}, err
 	}
+	e.conns = conns
 	look.Conns = conns[:0]
 	for _, c := range conns {
 		if e.ports[c.Local.Port()] && !e.own.has(c.Remote.Port(), c.Remote.Addr() == c.Local.Addr()) {

@@ -25,6 +25,8 @@ const (
 	staleAfter = 3 * time.Second
 )
 
+const reasonRestart = "liveness probe fails: restart, not a drain"
+
 // Never is a time that does not come.
 const Never = time.Duration(1<<63 - 1)
 
@@ -155,14 +157,15 @@ func (h *Hold) Next(at time.Duration) Step {
 	if h.facts.SocketsRefused == "" || h.spec.Role == hold.RoleFollow {
 		step.Look = h.nextLook()
 	}
-	if h.spec.Role == hold.RoleFollow || h.hooking {
-		return step
+	if !h.hooking {
+		step.Probe = h.alive.next
 	}
-	step.Probe = h.alive.next
-	if !h.out {
-		step.Wake = min(step.Wake, h.rotation.Verdict(at).Next)
-	} else if h.spec.HTTP != nil {
+	switch {
+	case h.hooking:
+	case h.out && h.spec.HTTP != nil:
 		step.Ask, step.AskWait = h.status.nextAsk(at, h.bound)
+	case !h.out && h.spec.Role == hold.RoleServe:
+		step.Wake = min(step.Wake, h.rotation.Verdict(at).Next)
 	}
 	return step
 }
@@ -193,7 +196,7 @@ func (h *Hold) decide(at time.Duration) {
 	}
 	switch {
 	case h.alive.dead():
-		h.end(at, hold.OutcomeSkipped, "liveness probe fails: restart, not a drain")
+		h.end(at, hold.OutcomeSkipped, reasonRestart)
 	case h.out && h.rotationIsAll():
 		h.end(at, hold.OutcomeDrained, "")
 	case h.out && h.spec.HTTP != nil:
@@ -238,6 +241,8 @@ func (h *Hold) follow(at time.Duration) {
 	switch {
 	case h.looks.gone >= 2:
 		h.end(at, hold.OutcomeDrained, "")
+	case h.alive.dead():
+		h.end(at, hold.OutcomeSkipped, reasonRestart)
 	case at >= h.bound && h.looks.stale(at):
 		h.end(at, hold.OutcomeUnknown, "sockets unreadable: "+h.looks.why)
 	case at >= h.bound:

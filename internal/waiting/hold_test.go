@@ -83,7 +83,6 @@ func (w world) run(t *testing.T, spec hold.Spec) (hold.Result, int) {
 		if step.Result != nil {
 			return *step.Result, asks
 		}
-		next := step.Wake
 		if at >= step.Look {
 			w.take(h, at)
 			step = h.Next(at)
@@ -91,7 +90,7 @@ func (w world) run(t *testing.T, spec hold.Spec) (hold.Result, int) {
 				return *step.Result, asks
 			}
 		}
-		next = min(step.Wake, step.Look)
+		next := min(step.Wake, step.Look)
 		if answer == nil && at >= step.Ask {
 			asks++
 			h.Asked(at)
@@ -381,6 +380,14 @@ func TestHold(t *testing.T) {
 		"follow: gone with the app, seen without sock_diag": {
 			spec(func(sp *hold.Spec) { sp.Role = hold.RoleFollow }), world{goneAt: 7 * s, facts: Facts{SocketsRefused: "refused"}},
 			expectation{hold.OutcomeDrained, 7 * s, 7*s + 300*ms, 0, "", 0},
+		},
+		"follow: restart of a dead container beside a living one": {
+			spec(func(sp *hold.Spec) {
+				sp.Role = hold.RoleFollow
+				sp.Alive = &hold.Probe{Port: 9090, PeriodSeconds: 10, TimeoutSeconds: 1, FailureThreshold: 3}
+			}),
+			world{alive: func(time.Duration) bool { return false }},
+			expectation{hold.OutcomeSkipped, 2 * s, 2*s + 100*ms, 0, "restart, not a drain", 0},
 		},
 		"follow: the app outlives the bound": {
 			spec(func(sp *hold.Spec) { sp.Role = hold.RoleFollow }), world{},

@@ -53,10 +53,11 @@ func (c *Cluster) up(ctx context.Context) (lifeline *os.File, err error) {
 		p.step("%v: starting anew", err)
 		old = &state{}
 	}
-	if old.alive() && old.Ready {
-		if err := c.awaitHealthy(ctx, p); err != nil {
-			return nil, err
-		}
+	isUp, err := c.awaitHealthy(ctx, p, old)
+	if err != nil {
+		return nil, err
+	}
+	if isUp {
 		p.step("the cluster is up: export KUBECONFIG=%s", c.Kubeconfig())
 		return nil, nil
 	}
@@ -84,24 +85,26 @@ func canRun() error {
 
 // awaitHealthy gives a cluster that is up some time to answer. It is never
 // replaced: on a busy machine a component can be slow, and a test can have
-// stopped one on purpose.
-func (c *Cluster) awaitHealthy(ctx context.Context, p *progress) error {
+// stopped one on purpose. Only one whose supervisor has ended, perhaps meanwhile,
+// counts as not up.
+func (c *Cluster) awaitHealthy(ctx context.Context, p *progress, s *state) (isUp bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	for said := false; ; said = true {
+	for said := false; s.Ready && s.alive(); said = true {
 		trouble := c.trouble(ctx)
 		if trouble == nil {
-			return nil
+			return true, nil
 		}
 		if !said {
 			p.step("waiting for the cluster that is up: %v", trouble)
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("the cluster is up, but %w; to start anew, take it down first", trouble)
+			return false, fmt.Errorf("the cluster is up, but %w; to start anew, take it down first", trouble)
 		case <-time.After(500 * time.Millisecond):
 		}
 	}
+	return false, nil
 }
 
 // trouble names the first component that does not answer.

@@ -73,7 +73,8 @@ type Config struct {
 // Default is the whole demo, in less than ten minutes on two cores.
 func Default() Config {
 	l := load.Mixed("")
-	l.FreshPerSecond, l.KeepAlivePerSecond, l.KeepAliveConns, l.BusyConns = 190, 70, 30, 3
+	// About 200 a second per workload, which leaves two cores time for the rest.
+	l.FreshPerSecond, l.KeepAlivePerSecond, l.KeepAliveConns, l.BusyConns = 140, 50, 20, 2
 	return Config{
 		Examples:    "examples",
 		Workloads:   []string{Abrupt, Shutdown, SDK},

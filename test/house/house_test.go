@@ -25,7 +25,7 @@ type pkg struct {
 // or below.
 var floors = [][]string{
 	{"api"},
-	{"internal/hold", "internal/drainstatus", "internal/rotation", "internal/policy", "internal/plan", "internal/condition", "internal/drain"},
+	{"internal/hold", "internal/drainstatus", "internal/inflight", "internal/rotation", "internal/waiting", "internal/policy", "internal/plan", "internal/condition", "internal/drain"},
 	{"internal/store", "internal/write", "internal/telemetry", "internal/certs", "internal/agent", "internal/sockets"},
 	{"controllers", "internal/webhook"},
 	{"", "cmd"},

@@ -33,9 +33,6 @@ func (k Kind) String() string {
 // maxBody bounds what is read of an answer, in bytes.
 const maxBody = 64 << 10
 
-// dialTimeout bounds the making of a connection where a request has no bound.
-const dialTimeout = 10 * time.Second
-
 // client sends requests of one kind, each exactly once.
 type client struct {
 	host *fasthttp.HostClient
@@ -63,7 +60,7 @@ func newClient(c Config, kind Kind, maxConns int) *client {
 			MaxIdemponentCallAttempts: 1,
 			RetryIfErr:                func(*fasthttp.Request, int, error) (bool, bool) { return false, false },
 			NoDefaultUserAgentHeader:  true,
-			DialTimeout:               dial,
+			DialTimeout:               dialer(c.SpreadPorts),
 		},
 	}
 }
@@ -116,18 +113,6 @@ func (c *client) fill(req *fasthttp.Request, p planned) {
 }
 
 func (c *client) close() { c.host.CloseIdleConnections() }
-
-func dial(addr string, timeout time.Duration) (net.Conn, error) {
-	if timeout <= 0 {
-		timeout = dialTimeout
-	}
-	d := net.Dialer{Timeout: timeout, KeepAlive: -1}
-	raw, err := d.Dial("tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	return &conn{Conn: raw}, nil
-}
 
 // conn remembers what became of its latest request: fasthttp reports a reset
 // before the answer as a plain close, and the difference matters here. One

@@ -19,6 +19,12 @@ type Config struct {
 	// before the run begins: a Service that was just made is not known to every
 	// node. 0 begins at once.
 	AwaitSeconds int `json:"awaitSeconds,omitempty"`
+	// SpreadPorts takes source ports in turn, so that none comes back for more
+	// than 60,000 connections; the kernel's choice comes back after a few
+	// thousand. Within two minutes a node's connection tracking may still lead a
+	// port to the pod that it was used with before, gone or not: a failure that
+	// a rollout did not make. For a network namespace of one's own.
+	SpreadPorts bool `json:"spreadPorts,omitempty"`
 	// DurationSeconds ends the run; 0 goes on until it is stopped.
 	DurationSeconds int `json:"durationSeconds,omitempty"`
 	// FreshPerSecond is the rate of requests on a connection of their own.

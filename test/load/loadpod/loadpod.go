@@ -90,8 +90,10 @@ func waitingFor(s corev1.PodStatus) string {
 	return "no container waits"
 }
 
-// Begin starts a run.
+// Begin starts a run. The pod has a network namespace of its own, so its source
+// ports are spread.
 func (p *Pod) Begin(ctx context.Context, cfg load.Config) error {
+	cfg.SpreadPorts = true
 	body, err := json.Marshal(cfg)
 	if err != nil {
 		return fmt.Errorf("load: %w", err)
@@ -167,10 +169,6 @@ func manifest(name, image string) *corev1.Pod {
 			SecurityContext: &corev1.PodSecurityContext{
 				RunAsNonRoot: ptr.To(true), RunAsUser: ptr.To[int64](65532),
 				SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
-				// With the usual range a source port comes back after about 13,000
-				// connections (connect takes even ports only), while the node's
-				// connection tracking still leads it to a pod that is gone.
-				Sysctls: []corev1.Sysctl{{Name: "net.ipv4.ip_local_port_range", Value: "1024 65535"}},
 			},
 			Containers: []corev1.Container{{
 				Name: "load", Image: image, Command: []string{"/load"}, Args: []string{fmt.Sprintf("-listen=:%d", port)},

@@ -1,0 +1,61 @@
+package agent
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/drain-operator/drain-operator/internal/hold"
+	"github.com/drain-operator/drain-operator/pkg/drain"
+)
+
+// The agent and the SDK understand each other: told to drain, the workload
+// answers with Connection: close, and its status holds until the last response.
+func TestSDK(t *testing.T) {
+	t.Parallel()
+	work, port := listen(t, "")
+	status, statusPort := listen(t, "127.0.0.1")
+	var l ledger
+	ctx, terminate := context.WithCancel(t.Context())
+	over := make(chan error, 1)
+	go func() {
+		over <- drain.New(drain.Options{}).Serve(ctx, &http.Server{Handler: http.HandlerFunc(l.serve)}, work, status)
+	}()
+	for range 10 {
+		dialPort(t, port, request("/4000"))
+	}
+	got := wait(t, spec(func(s *hold.Spec) {
+		s.ServePorts = []int32{port}
+		s.HTTP = &hold.HTTP{Port: statusPort, Path: "/drain-status", Scheme: "HTTP", TimeoutSeconds: 2, PeriodSeconds: 1, DrainedWhen: "Body"}
+		s.Notify = &hold.Notify{Port: statusPort, Path: "/drain"}
+	}))
+	owed, late := l.inFlight.Load(), time.Since(time.Unix(0, l.last.Load()))
+	check(t, got, hold.OutcomeDrained, 3900*ms, 4100*ms)
+	t.Logf("released %v after the last response", late)
+	if owed != 0 || l.served.Load() != 10 {
+		t.Errorf("%d of %d requests in flight", owed, l.served.Load())
+	}
+	// Told to drain, it closes what it has answered.
+	conn, err := net.Dial("tcp", work.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if exchange(t, conn, "/0"); !closed(conn) {
+		t.Error("the connection stays open while draining")
+	}
+	terminate()
+	if err := <-over; err != nil {
+		t.Error(err)
+	}
+}
+
+// closed says whether the other side has closed.
+func closed(conn net.Conn) bool {
+	_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	n, err := conn.Read(make([]byte, 1))
+	netErr, ok := err.(net.Error)
+	return n == 0 && err != nil && !(ok && netErr.Timeout())
+}
