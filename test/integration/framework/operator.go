@@ -101,6 +101,12 @@ func (o *Operator) Kill() error {
 	return o.end(syscall.SIGKILL)
 }
 
+// Pause stops the replica in its tracks: connections are accepted, nothing is answered.
+func (o *Operator) Pause() error { return o.process.Process.Signal(syscall.SIGSTOP) }
+
+// Resume lets a paused replica go on.
+func (o *Operator) Resume() error { return o.process.Process.Signal(syscall.SIGCONT) }
+
 func (o *Operator) end(signal syscall.Signal) error {
 	if err := o.process.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
