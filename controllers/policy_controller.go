@@ -47,7 +47,11 @@ type PolicyReconciler struct {
 // something changed.
 func (r *PolicyReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	p := &v1alpha1.DrainPolicy{}
-	if err := r.client.Get(ctx, request.NamespacedName, p); err != nil {
+	err := r.client.Get(ctx, request.NamespacedName, p)
+	if apierrors.IsNotFound(err) { // after a last visit may have set some again
+		r.metrics.Forget(request.Namespace, request.Name)
+	}
+	if err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if p.DeletionTimestamp != nil {
