@@ -157,11 +157,11 @@ func (h *Hold) Next(at time.Duration) Step {
 	if h.facts.SocketsRefused == "" || h.spec.Role == hold.RoleFollow {
 		step.Look = h.nextLook()
 	}
-	if !h.hooking {
-		step.Probe = h.alive.next
+	if h.hooking {
+		return step
 	}
+	step.Probe = h.alive.next
 	switch {
-	case h.hooking:
 	case h.out && h.spec.HTTP != nil:
 		step.Ask, step.AskWait = h.status.nextAsk(at, h.bound)
 	case !h.out && h.spec.Role == hold.RoleServe:
