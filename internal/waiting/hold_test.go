@@ -31,6 +31,9 @@ type world struct {
 	alive func(at time.Duration) bool
 	// probeTakes is how long a liveness probe takes; at least 10 ms.
 	probeTakes time.Duration
+	// wakes is when the agent gets to do anything at all, on a machine with too
+	// much to do.
+	wakes time.Duration
 	// sockets fail from then on.
 	socketsFail time.Duration
 	// the listener and the connections are gone from then on.
@@ -74,7 +77,7 @@ func (w world) run(t *testing.T, spec hold.Spec) (hold.Result, int) {
 		h.HookBegan()
 	}
 	asks := 0
-	for at, steps := time.Duration(0), 0; ; steps++ {
+	for at, steps := w.wakes, 0; ; steps++ {
 		if steps > 1_000_000 || at > time.Hour {
 			t.Fatalf("no end in sight at %v", at)
 		}
@@ -312,6 +315,10 @@ func TestHold(t *testing.T) {
 		"tcp on the host's network, no ports": {
 			spec(func(sp *hold.Spec) { tcp(sp); sp.Blind, sp.ServePorts = true, nil }), world{},
 			expectation{hold.OutcomeUnknown, 30 * s, 30 * s, 0, "not the pod's", 0},
+		},
+		"gets to do nothing until rotation is over: looks first": {
+			spec(tcp), world{wakes: 35 * s, busyUntil: 40 * s},
+			expectation{hold.OutcomeDrained, 40 * s, 43 * s, 0, "", 0},
 		},
 		"out of rotation is enough": {
 			spec(func(sp *hold.Spec) { tcp(sp); sp.ReleaseWhen = hold.ReleaseWhenOutOfRotation }), world{busyUntil: time.Hour},
