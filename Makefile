@@ -17,10 +17,11 @@ help: ## Show this help.
 ## Code
 
 .PHONY: generate
-generate: $(BIN)/controller-gen ## Generate deep copies, apply configurations, the CRD and RBAC.
+generate: $(BIN)/controller-gen $(BIN)/crd-ref-docs ## Generate deep copies, apply configurations, the CRD, RBAC and docs/api.md.
 	$(BIN)/controller-gen object applyconfiguration:headerFile=hack/boilerplate.go.txt paths=./api/...
 	$(BIN)/controller-gen crd paths=./api/... output:crd:artifacts:config=config/crd
 	$(BIN)/controller-gen rbac:roleName=drain-operator paths=. paths=./controllers/... paths=./internal/... output:rbac:artifacts:config=config/rbac
+	$(BIN)/crd-ref-docs --log-level=ERROR --source-path=api/v1alpha1 --config=hack/api-docs.yaml --renderer=markdown --output-path=docs/api.md
 
 .PHONY: build
 build: ## Build the operator and the agent for this machine.

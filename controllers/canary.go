@@ -3,15 +3,16 @@ package controllers
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 	"github.com/drain-operator/drain-operator/internal/condition"
@@ -32,38 +33,66 @@ type canaries struct {
 	options  func() plan.Options
 
 	mu   sync.Mutex
-	last map[types.UID]condition.Trial
+	last map[types.UID]attempt
 }
 
-// current returns the last trial, after a new one when that is due.
-func (c *canaries) current(ctx context.Context, p *v1alpha1.DrainPolicy) (condition.Trial, error) {
+// attempt is the last trial, and when the next may be made: later than it is
+// due after the API server could not be asked.
+type attempt struct {
+	trial     condition.Trial
+	notBefore time.Time
+}
+
+const (
+	// patience is how long a dry run may take: drains wait to be published.
+	patience = 10 * time.Second
+	// pause is how long the canary rests when the API server could not be asked.
+	pause = 10 * time.Second
+)
+
+// current returns the last trial, after a new one when that is due, and when
+// to come back. Where the API server could not be asked the last one stands:
+// the rest of a status does not wait for it.
+func (c *canaries) current(ctx context.Context, p *v1alpha1.DrainPolicy) (condition.Trial, time.Time) {
 	before := c.before(p)
-	if c.clock.Now().Before(before.Next(p)) {
-		return before, nil
+	now := c.clock.Now()
+	if due := before.due(p); now.Before(due) {
+		return before.trial, due
 	}
-	trial, err := c.try(ctx, p)
-	if err != nil {
-		return before, fmt.Errorf("creating a dry-run pod: %w", err)
+	asking, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	next := attempt{trial: before.trial}
+	if trial, err := c.try(asking, p); err != nil {
+		logf.FromContext(ctx).Error(err, "could not create a dry-run pod")
+		next.notBefore = c.clock.Now().Add(pause)
+	} else {
+		trial.Generation, trial.Mode, trial.At = p.Generation, p.Spec.Mode, c.clock.Now()
+		next.trial = trial.Follows(before.trial)
 	}
-	trial.Generation, trial.Mode, trial.At = p.Generation, p.Spec.Mode, c.clock.Now()
-	trial = trial.Follows(before)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.last[p.UID] = trial
-	return trial, nil
+	c.last[p.UID] = next
+	return next.trial, next.due(p)
 }
 
-// before is the last trial, or what the status says of the one that another
+func (a attempt) due(p *v1alpha1.DrainPolicy) time.Time {
+	if due := a.trial.Next(p); due.After(a.notBefore) {
+		return due
+	}
+	return a.notBefore
+}
+
+// before is the last attempt, or what the status says of the one that another
 // leader made.
-func (c *canaries) before(p *v1alpha1.DrainPolicy) condition.Trial {
+func (c *canaries) before(p *v1alpha1.DrainPolicy) attempt {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	trial, found := c.last[p.UID]
+	before, found := c.last[p.UID]
 	if !found {
-		trial = condition.RestoredTrial(p, c.clock.Now())
-		c.last[p.UID] = trial
+		before = attempt{trial: condition.RestoredTrial(p, c.clock.Now())}
+		c.last[p.UID] = before
 	}
-	return trial
+	return before
 }
 
 func (c *canaries) forget(uid types.UID) {

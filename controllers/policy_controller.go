@@ -47,7 +47,11 @@ type PolicyReconciler struct {
 // something changed.
 func (r *PolicyReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	p := &v1alpha1.DrainPolicy{}
-	if err := r.client.Get(ctx, request.NamespacedName, p); err != nil {
+	err := r.client.Get(ctx, request.NamespacedName, p)
+	if apierrors.IsNotFound(err) { // after a last visit may have set some again
+		r.metrics.Forget(request.Namespace, request.Name)
+	}
+	if err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if p.DeletionTimestamp != nil {
@@ -58,7 +62,7 @@ func (r *PolicyReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 		return ctrl.Result{RequeueAfter: catchUp}, nil
 	}
 	r.settle(p)
-	facts, err := r.gather(ctx, p, drains)
+	facts, due, err := r.gather(ctx, p, drains)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -70,18 +74,16 @@ func (r *PolicyReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	r.metrics.Draining(p.Namespace, p.Name, len(drains.Draining))
-	return ctrl.Result{RequeueAfter: r.next(facts, decision)}, nil
+	return ctrl.Result{RequeueAfter: next(facts.Now, due, decision)}, nil
 }
 
-// gather collects all that the status is worked out from.
-func (r *PolicyReconciler) gather(ctx context.Context, p *v1alpha1.DrainPolicy, drains Drains) (condition.Facts, error) {
-	trial, err := r.canaries.current(ctx, p)
-	if err != nil {
-		return condition.Facts{}, err
-	}
+// gather collects all that the status is worked out from, and says when the
+// canary is due again.
+func (r *PolicyReconciler) gather(ctx context.Context, p *v1alpha1.DrainPolicy, drains Drains) (condition.Facts, time.Time, error) {
+	trial, due := r.canaries.current(ctx, p)
 	found, err := r.surveys.of(ctx, p.Namespace)
 	if err != nil {
-		return condition.Facts{}, err
+		return condition.Facts{}, due, err
 	}
 	return condition.Facts{
 		Policy:     p,
@@ -91,7 +93,7 @@ func (r *PolicyReconciler) gather(ctx context.Context, p *v1alpha1.DrainPolicy, 
 		Trial:      trial,
 		Draining:   drains.Draining,
 		Now:        r.clock.Now(),
-	}, nil
+	}, due, nil
 }
 
 // publish writes the status, and again while there are more ended drains than
@@ -160,9 +162,9 @@ func (r *PolicyReconciler) settle(p *v1alpha1.DrainPolicy) {
 	r.count(p, r.doubts.settle(p))
 }
 
-// next is when time alone may change the decision; 0 is never.
-func (r *PolicyReconciler) next(f condition.Facts, d condition.Decision) time.Duration {
-	trial := max(f.Trial.Next(f.Policy).Sub(f.Now), catchUp)
+// next is when time alone may change the decision.
+func next(now, due time.Time, d condition.Decision) time.Duration {
+	trial := max(due.Sub(now), catchUp)
 	if d.After == 0 {
 		return trial
 	}

@@ -334,14 +334,31 @@ func TestQuotaTellsNothing(t *testing.T) {
 	}
 }
 
-func TestAnAPIServerInTroubleTellsNothing(t *testing.T) {
+func TestDrainsArePublishedAlthoughNoPodCanBeCreated(t *testing.T) {
 	w := newWorld(t, webPolicy())
-	w.admit = func(*corev1.Pod) error { return apierrors.NewTooManyRequests("busy", 1) }
-	if _, err := w.look(); !apierrors.IsTooManyRequests(err) {
-		t.Errorf("error %v, want the API server's", err)
+	asked := 0
+	w.admit = func(*corev1.Pod) error {
+		asked++
+		return apierrors.NewInternalError(errors.New("failed calling webhook"))
 	}
-	if len(w.statuses) != 0 {
-		t.Errorf("a status was written: %+v", w.statuses)
+	w.reconciler.tracker.SawPolicy(w.policy())
+	w.reconciler.tracker.SawPodGo(dead(1), false)
+	for range 3 {
+		if after := w.mustLook(); after != pause {
+			t.Errorf("looks again in %s, want %s", after, pause)
+		}
+	}
+	if got := ready(w.policy()); got != "Unknown NotYetChecked" || asked != 1 {
+		t.Errorf("Ready is %s after %d dry runs", got, asked)
+	}
+	if got := w.policy().Status.Drains; got != (v1alpha1.DrainCounts{Unknown: 1}) {
+		t.Errorf("counted %+v", got)
+	}
+	w.admit = inject("web/1")
+	w.clock.SetTime(start.Add(pause))
+	w.mustLook()
+	if got := ready(w.policy()); got != "True InjectionWorks" {
+		t.Errorf("Ready is %s", got)
 	}
 }
 

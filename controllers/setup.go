@@ -18,7 +18,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
-	"github.com/drain-operator/drain-operator/internal/condition"
 	"github.com/drain-operator/drain-operator/internal/plan"
 	"github.com/drain-operator/drain-operator/internal/telemetry"
 )
@@ -59,7 +58,7 @@ func newPolicyReconciler(c client.Client, uncached client.Reader, o Options) *Po
 		options:  o.Plan,
 		metrics:  o.Metrics,
 		tracker:  NewTracker(o.Clock, o.Metrics.Dropped),
-		canaries: &canaries{client: c, uncached: uncached, clock: o.Clock, options: o.Plan, last: map[types.UID]condition.Trial{}},
+		canaries: &canaries{client: c, uncached: uncached, clock: o.Clock, options: o.Plan, last: map[types.UID]attempt{}},
 		surveys:  &surveys{cache: c, clock: o.Clock, options: o.Plan, made: map[string]*survey{}},
 		doubts:   &doubts{open: map[types.UID]doubt{}},
 	}

@@ -19,6 +19,7 @@ import (
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type DrainPolicy struct {
 	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard object's metadata.
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 
@@ -455,8 +456,10 @@ type DrainPolicyStatus struct {
 
 	// skipped counts selected pods that are left alone, by reason.
 	// +optional
-	// +kubebuilder:validation:MaxProperties=16
-	Skipped map[string]int32 `json:"skipped,omitempty"`
+	// +listType=map
+	// +listMapKey=reason
+	// +kubebuilder:validation:MaxItems=16
+	Skipped []SkippedPods `json:"skipped,omitempty"`
 
 	// conditions are Ready, PodsInjected, Conflicting, AgentInstallable and
 	// DrainStatusReachable.
@@ -482,16 +485,32 @@ type DrainingPod struct {
 	Since metav1.Time `json:"since"`
 }
 
+// SkippedPods counts pods that are left alone for one reason.
+type SkippedPods struct {
+	// reason is why they are left alone.
+	// +required
+	// +kubebuilder:validation:MaxLength=64
+	Reason string `json:"reason"`
+	// pods is how many.
+	// +required
+	Pods int32 `json:"pods"`
+}
+
 // DrainCounts counts drains by outcome.
 type DrainCounts struct {
+	// drained counts the outcome Drained.
 	// +optional
 	Drained int64 `json:"drained"`
+	// timedOut counts the outcome TimedOut.
 	// +optional
 	TimedOut int64 `json:"timedOut"`
+	// forced counts the outcome Forced.
 	// +optional
 	Forced int64 `json:"forced"`
+	// skipped counts the outcome Skipped.
 	// +optional
 	Skipped int64 `json:"skipped"`
+	// unknown counts the outcome Unknown.
 	// +optional
 	Unknown int64 `json:"unknown"`
 }

@@ -1,8 +1,8 @@
 package condition
 
 import (
+	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -61,7 +61,7 @@ func Decide(f Facts) Decision {
 		Drains:             counted(old.Drains, f.Ended),
 		RecentDrains:       recent(old.RecentDrains, f.Ended),
 		AgentImage:         f.AgentImage,
-		Skipped:            bounded(f.Coverage.Skipped),
+		Skipped:            skippedPods(f.Coverage.Skipped),
 		Conditions:         slices.Clone(old.Conditions),
 	}
 	agent, after := breaker{policy: f.Policy, image: f.AgentImage, pods: f.AgentPods, trial: f.Trial, now: f.Now}.condition()
@@ -117,26 +117,20 @@ func counted(c v1alpha1.DrainCounts, ended []v1alpha1.DrainRecord) v1alpha1.Drai
 func recent(before, ended []v1alpha1.DrainRecord) []v1alpha1.DrainRecord {
 	newest := slices.Clone(ended)
 	slices.Reverse(newest)
-	all := append(newest, before...)
+	all := slices.Concat(newest, before)
 	return all[:min(len(all), MaxRecentDrains)]
 }
 
-// bounded keeps the API's bound: the most frequent reasons.
-func bounded(skipped map[string]int32) map[string]int32 {
-	if len(skipped) <= maxSkipped {
-		return skipped
+// skippedPods keeps the API's bound: the most frequent reasons, those first.
+func skippedPods(byReason map[string]int32) []v1alpha1.SkippedPods {
+	var counts []v1alpha1.SkippedPods
+	for reason, pods := range byReason {
+		counts = append(counts, v1alpha1.SkippedPods{Reason: reason, Pods: pods})
 	}
-	reasons := slices.SortedFunc(maps.Keys(skipped), func(a, b string) int {
-		if skipped[a] != skipped[b] {
-			return int(skipped[b] - skipped[a])
-		}
-		return strings.Compare(a, b)
+	slices.SortFunc(counts, func(a, b v1alpha1.SkippedPods) int {
+		return cmp.Or(cmp.Compare(b.Pods, a.Pods), strings.Compare(a.Reason, b.Reason))
 	})
-	kept := map[string]int32{}
-	for _, r := range reasons[:maxSkipped] {
-		kept[r] = skipped[r]
-	}
-	return kept
+	return counts[:min(len(counts), maxSkipped)]
 }
 
 // podsInjected says whether every pod carries this generation's settings.
@@ -149,13 +143,13 @@ func podsInjected(p *v1alpha1.DrainPolicy, c Coverage) metav1.Condition {
 	case c.Pods == 0:
 		return set(metav1.ConditionTrue, v1alpha1.ReasonNoPods, "no pod is selected")
 	case p.Spec.Mode == v1alpha1.ModeObserve:
-		return set(metav1.ConditionUnknown, v1alpha1.ReasonObserving, fmt.Sprintf("%s would be injected in mode Enforce", pods(older+c.Injected-c.Outdated)))
+		return set(metav1.ConditionUnknown, v1alpha1.ReasonObserving, pods(older+c.Injected-c.Outdated)+" would be injected in mode Enforce")
 	case older > 0:
-		return set(metav1.ConditionFalse, v1alpha1.ReasonOlderPods, fmt.Sprintf("%s: at their next rollout", count32(older, "older pod")))
+		return set(metav1.ConditionFalse, v1alpha1.ReasonOlderPods, count32(older, "older pod")+": at their next rollout")
 	case len(c.Skipped) > 0:
 		return set(metav1.ConditionTrue, v1alpha1.ReasonPodsSkipped, fmt.Sprintf("%s injected, left alone: %s", pods(c.Injected), listed(c.Skipped)))
 	default:
-		return set(metav1.ConditionTrue, v1alpha1.ReasonAllInjected, fmt.Sprintf("%s injected", pods(c.Injected)))
+		return set(metav1.ConditionTrue, v1alpha1.ReasonAllInjected, pods(c.Injected)+" injected")
 	}
 }
 

@@ -3,7 +3,6 @@
 package condition
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -183,9 +182,6 @@ func InjectedBy(pod metav1.Object) (name string, generation int64, ok bool) {
 	}
 	return name, generation, true
 }
-
-// injectedBy is the annotation that says so.
-func injectedBy(p *v1alpha1.DrainPolicy) string { return fmt.Sprintf("%s/%d", p.Name, p.Generation) }
 
 func increment[K comparable](m map[K]int32, key K) map[K]int32 {
 	if m == nil {

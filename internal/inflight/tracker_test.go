@@ -26,7 +26,6 @@ type wire struct {
 	looks                 []time.Duration
 	classes               []Class
 	tracker               Tracker
-	now                   time.Duration
 }
 
 func newWire() *wire {

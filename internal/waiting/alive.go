@@ -44,7 +44,7 @@ func (h *Hold) Probed(at time.Duration, ok bool) {
 		return
 	}
 	a.failures++
-	a.next = at + a.period
+	a.next = max(at, a.next+a.period) // a period from its start, as the kubelet's
 }
 
 func (a *alive) dead() bool { return a.limit > 0 && a.failures >= a.limit }

@@ -157,16 +157,15 @@ func (h *Hold) Next(at time.Duration) Step {
 	if h.facts.SocketsRefused == "" || h.spec.Role == hold.RoleFollow {
 		step.Look = h.nextLook()
 	}
+	if h.hooking {
+		return step
+	}
+	step.Probe = h.alive.next
 	switch {
-	case h.hooking:
 	case h.out && h.spec.HTTP != nil:
 		step.Ask, step.AskWait = h.status.nextAsk(at, h.bound)
-	case h.out:
-	default:
-		step.Probe = h.alive.next
-		if h.spec.Role == hold.RoleServe {
-			step.Wake = min(step.Wake, h.rotation.Verdict(at).Next)
-		}
+	case !h.out && h.spec.Role == hold.RoleServe:
+		step.Wake = min(step.Wake, h.rotation.Verdict(at).Next)
 	}
 	return step
 }
@@ -196,7 +195,7 @@ func (h *Hold) decide(at time.Duration) {
 		}
 	}
 	switch {
-	case !h.out && h.alive.dead():
+	case h.alive.dead():
 		h.end(at, hold.OutcomeSkipped, reasonRestart)
 	case h.out && h.rotationIsAll():
 		h.end(at, hold.OutcomeDrained, "")

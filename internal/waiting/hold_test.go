@@ -29,6 +29,11 @@ type world struct {
 	endpoint func(at time.Duration, wait int) (drainstatus.Reading, time.Duration)
 	// alive says how a liveness probe goes.
 	alive func(at time.Duration) bool
+	// probeTakes is how long a liveness probe takes; at least 10 ms.
+	probeTakes time.Duration
+	// wakes is when the agent gets to do anything at all, on a machine with too
+	// much to do.
+	wakes time.Duration
 	// sockets fail from then on.
 	socketsFail time.Duration
 	// the listener and the connections are gone from then on.
@@ -72,7 +77,7 @@ func (w world) run(t *testing.T, spec hold.Spec) (hold.Result, int) {
 		h.HookBegan()
 	}
 	asks := 0
-	for at, steps := time.Duration(0), 0; ; steps++ {
+	for at, steps := w.wakes, 0; ; steps++ {
 		if steps > 1_000_000 || at > time.Hour {
 			t.Fatalf("no end in sight at %v", at)
 		}
@@ -98,7 +103,7 @@ func (w world) run(t *testing.T, spec hold.Spec) (hold.Result, int) {
 		}
 		if probed == nil && at >= step.Probe {
 			ok := w.alive(at)
-			probed = &pending{at + 10*ms, nil}
+			probed = &pending{at + max(w.probeTakes, 10*ms), nil}
 			probed.do = func() { h.Probed(probed.at, ok); probed = nil }
 		}
 		due := []*pending{answer, probed}
@@ -311,6 +316,10 @@ func TestHold(t *testing.T) {
 			spec(func(sp *hold.Spec) { tcp(sp); sp.Blind, sp.ServePorts = true, nil }), world{},
 			expectation{hold.OutcomeUnknown, 30 * s, 30 * s, 0, "not the pod's", 0},
 		},
+		"gets to do nothing until rotation is over: looks first": {
+			spec(tcp), world{wakes: 35 * s, busyUntil: 40 * s},
+			expectation{hold.OutcomeDrained, 40 * s, 43 * s, 0, "", 0},
+		},
 		"out of rotation is enough": {
 			spec(func(sp *hold.Spec) { tcp(sp); sp.ReleaseWhen = hold.ReleaseWhenOutOfRotation }), world{busyUntil: time.Hour},
 			expectation{hold.OutcomeDrained, 5 * s, 5*s + 200*ms, 1, "", 0},
@@ -326,6 +335,22 @@ func TestHold(t *testing.T) {
 			}),
 			world{endpoint: failing(ms, 0), alive: func(time.Duration) bool { return false }},
 			expectation{hold.OutcomeSkipped, 2 * s, 2*s + 100*ms, 0, "restart, not a drain", 0},
+		},
+		"restart of a dead container whose probes time out: no pause between them": {
+			spec(func(sp *hold.Spec) {
+				http(sp)
+				sp.Alive = &hold.Probe{Port: 8080, HTTPPath: "/healthz", PeriodSeconds: 1, TimeoutSeconds: 1, FailureThreshold: 3}
+			}),
+			world{endpoint: failing(ms, 0), alive: func(time.Duration) bool { return false }, probeTakes: s},
+			expectation{hold.OutcomeSkipped, 3 * s, 3*s + 100*ms, 0, "restart, not a drain", 0},
+		},
+		"restart of a dead container whose probes time out late": {
+			spec(func(sp *hold.Spec) {
+				http(sp)
+				sp.Alive = &hold.Probe{Port: 8080, HTTPPath: "/healthz", PeriodSeconds: 10, TimeoutSeconds: 5, FailureThreshold: 3}
+			}),
+			world{endpoint: longPolled(time.Hour), alive: func(time.Duration) bool { return false }, probeTakes: 5 * s},
+			expectation{hold.OutcomeSkipped, 15 * s, 15*s + 100*ms, 3, "restart, not a drain", 6},
 		},
 		"busy container that answers one of its probes": {
 			spec(func(sp *hold.Spec) {

@@ -25,7 +25,8 @@ type looks struct {
 	ports   []int32
 	tracker inflight.Tracker
 	next    time.Duration
-	good    time.Duration
+	// failing is since when looks fail, none between having succeeded.
+	failing time.Duration
 	why     string
 
 	count inflight.Count
@@ -36,7 +37,7 @@ type looks struct {
 }
 
 func newLooks(spec hold.Spec) looks {
-	l := looks{least: leastInterval, ports: spec.ServePorts, why: "no look was taken"}
+	l := looks{least: leastInterval, ports: spec.ServePorts, failing: Never}
 	if spec.TCP != nil {
 		l.least = leastTCPInterval
 		l.tracker.Idle = seconds(spec.TCP.IdleSeconds)
@@ -45,7 +46,7 @@ func newLooks(spec hold.Spec) looks {
 }
 
 func (l *looks) took(at time.Duration, look inflight.Look, cost time.Duration) {
-	l.good = at
+	l.failing = Never
 	l.count = l.tracker.Observe(at, look, l.ports)
 	l.calm++
 	if l.count.InFlight > 0 {
@@ -74,10 +75,13 @@ func (l *looks) pause(at, cost time.Duration) time.Duration {
 
 func (l *looks) failed(at time.Duration, why string) {
 	l.next, l.why = at+leastInterval, why
+	l.failing = min(l.failing, at)
 	l.calm, l.gone = 0, 0
 }
 
-func (l *looks) stale(at time.Duration) bool { return at-l.good > staleAfter }
+// stale says that looks have failed for too long. One that was not taken, since
+// the machine has too much to do, has not failed: it is taken first.
+func (l *looks) stale(at time.Duration) bool { return at-l.failing > staleAfter }
 
 // used says whether the app still holds a connection on one of the ports.
 func used(look inflight.Look, ports []int32) bool {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,8 +62,7 @@ func Conclude(cells []Cell, cfg Config, started time.Time) Report {
 	return r
 }
 
-// column sums up the cells of a treatment. Pods are those of the judged
-// workloads: the others' hold says nothing about the promise.
+// column sums up the cells of a treatment.
 func (r Report) column(t Treatment) Column {
 	col := Column{Treatment: t}
 	var held []time.Duration
@@ -105,14 +105,20 @@ func (r Report) span(t Treatment) time.Duration {
 	return longest
 }
 
-// rate is the highest of all cells, in requests a second.
+// rate is the top of all charts, in requests a second. A few moments may lie
+// beyond it: what piled up while a busy machine stood still would flatten the rest.
 func (r Report) rate() float64 {
-	most := 1
+	var counts []int
 	for _, c := range r.Cells {
 		answered, _ := c.buckets(c.Span())
-		most = max(most, peak(answered))
+		counts = append(counts, answered...)
 	}
-	return float64(most)
+	if len(counts) == 0 {
+		return 1
+	}
+	slices.Sort(counts)
+	usual := float64(counts[len(counts)*95/100]) / bucket.Seconds()
+	return max(1, 1.25*usual)
 }
 
 // Others are examples of failures that no cause has a name for.
@@ -131,10 +137,10 @@ func (r Report) Headline() string {
 	var parts []string
 	for _, c := range r.Columns {
 		n := c.Judged
-		switch {
-		case c.Treatment == None:
+		switch c.Treatment {
+		case None:
 			parts = append(parts, fmt.Sprintf("Without a policy, %s of %s requests were cut.", amount(n.Failed()), number(n.Requests)))
-		case c.Treatment == Policy:
+		case Policy:
 			parts = append(parts, fmt.Sprintf("With a DrainPolicy, %s of %s.", amount(n.Failed()), number(n.Requests)))
 		}
 	}

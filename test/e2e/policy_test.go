@@ -77,6 +77,8 @@ var _ = Describe("A policy", func() {
 		ns.Label(ctx, v1alpha1.LabelInjection, v1alpha1.InjectionDisabled)
 
 		ns.AwaitInjection(ctx, pod, false)
+		// The operator does not watch namespaces; it looks again with each edit.
+		edit(ctx, ns, func(s *v1alpha1.DrainPolicySpec) { s.PreStop.PropagationMaxSeconds = 11 })
 		Expect(ns.AwaitCondition(ctx, "web", v1alpha1.ConditionReady, metav1.ConditionFalse).Reason).To(Equal(v1alpha1.ReasonInjectionDisabled))
 		ns.Label(ctx, v1alpha1.LabelInjection, "enabled")
 		ns.AwaitInjection(ctx, pod, true)

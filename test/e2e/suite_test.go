@@ -22,6 +22,11 @@ const (
 	slow  = SpecTimeout(6 * time.Minute)
 )
 
+// busyMachine is what a kubelet on a machine with too much to do adds to a
+// duration. Where a test says "at most", what it tells apart differs by more;
+// make bench measures.
+const busyMachine = 6 * time.Second
+
 func TestJourneys(t *testing.T) {
 	RegisterFailHandler(Fail)
 	RunSpecs(t, "journeys on a real cluster")

@@ -40,6 +40,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.NotifyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PreStop"):
 		return &apiv1alpha1.PreStopApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("SkippedPods"):
+		return &apiv1alpha1.SkippedPodsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("TCPDrainStatus"):
 		return &apiv1alpha1.TCPDrainStatusApplyConfiguration{}
 

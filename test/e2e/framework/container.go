@@ -50,14 +50,15 @@ func (d Drain) Container(name string) End {
 	for _, status := range d.Pod.Status.ContainerStatuses {
 		if status.Name == name {
 			Expect(status.State.Terminated).NotTo(BeNil(), "%s/%s was not seen to end: %+v", d.Pod.Name, name, status.State)
-			return d.end(*status.State.Terminated)
+			return endOf(*status.State.Terminated, d.Asked)
 		}
 	}
 	Fail(fmt.Sprintf("pod %s has no container %s", d.Pod.Name, name))
 	return End{}
 }
 
-func (d Drain) end(t corev1.ContainerStateTerminated) End {
+// endOf reads how a container ended, whose end was asked for then.
+func endOf(t corev1.ContainerStateTerminated, asked time.Time) End {
 	GinkgoHelper()
 	end := End{ContainerStateTerminated: t}
 	result, ok, err := hold.ParseMessage(t.Message)
@@ -71,7 +72,7 @@ func (d Drain) end(t corev1.ContainerStateTerminated) End {
 			Expect(json.Unmarshal([]byte(text), &r)).To(Succeed(), "termination message %q", t.Message)
 			if r.Event == "sigterm" {
 				end.Sigterm = &r
-				end.Held = r.At.Sub(d.Asked)
+				end.Held = r.At.Sub(asked)
 			}
 		}
 	}

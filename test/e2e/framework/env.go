@@ -43,7 +43,10 @@ var image = sync.OnceValue(func() string {
 	var images map[string]struct{ Name, Digest string }
 	Expect(json.Unmarshal(data, &images)).To(Succeed())
 	Expect(images).To(HaveKey("drain-examples"), list)
-	name, _, _ := strings.Cut(images["drain-examples"].Name, ":dev")
+	name := images["drain-examples"].Name
+	if tag := strings.LastIndex(name, ":"); tag > strings.LastIndex(name, "/") {
+		name = name[:tag]
+	}
 	return name + "@" + images["drain-examples"].Digest
 })
 

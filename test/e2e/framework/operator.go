@@ -29,36 +29,21 @@ func (e *Env) operator() *Namespace { return &Namespace{Env: e, Name: operatorNa
 func (e *Env) AwaitOperator(ctx context.Context) {
 	GinkgoHelper()
 	e.operator().AwaitRollout(ctx, operatorName)
-	Eventually(func() []string {
-		var names []string
-		for _, pod := range e.operatorPods(ctx) {
-			names = append(names, pod.Name)
-		}
-		return names
-	}).WithContext(ctx).WithTimeout(long).WithPolling(glance).Should(ContainElement(WithTransform(e.leads(ctx), BeTrue())), "a replica that leads")
+	e.Leader(ctx)
 }
 
-// leads says whether a pod holds the operator's lease.
-func (e *Env) leads(ctx context.Context) func(pod string) bool {
-	var lease coordinationv1.Lease
-	if err := e.Client.Get(ctx, client.ObjectKey{Namespace: operatorNamespace, Name: operatorLease}, &lease); err != nil {
-		return func(string) bool { return false }
-	}
-	holder := ptr.Deref(lease.Spec.HolderIdentity, "")
-	return func(pod string) bool { return strings.HasPrefix(holder, pod+"_") }
-}
-
-// Leader is the replica of the operator that leads.
+// Leader waits until a replica of the operator leads and returns its pod.
 func (e *Env) Leader(ctx context.Context) *corev1.Pod {
 	GinkgoHelper()
-	leads := e.leads(ctx)
-	for _, pod := range e.operatorPods(ctx) {
-		if leads(pod.Name) {
-			return &pod
-		}
-	}
-	Fail("no replica of the operator leads")
-	return nil
+	var leader *corev1.Pod
+	Eventually(func(g Gomega) {
+		holder := e.LeaderIdentity(ctx)
+		pods := e.operatorPods(ctx)
+		at := slices.IndexFunc(pods, func(p corev1.Pod) bool { return strings.HasPrefix(holder, p.Name+"_") })
+		g.Expect(at).NotTo(Equal(-1), "%q holds the lease and is no replica of the operator", holder)
+		leader = &pods[at]
+	}).WithContext(ctx).WithTimeout(long).WithPolling(glance).Should(Succeed())
+	return leader
 }
 
 func (e *Env) operatorPods(ctx context.Context) []corev1.Pod {
@@ -80,9 +65,7 @@ func (e *Env) WithoutOperator(ctx context.Context) (start func(context.Context))
 	}
 	DeferCleanup(start, NodeTimeout(long))
 	ns.Scale(ctx, operatorName, 0)
-	Eventually(func() []corev1.Pod { return e.operatorPods(ctx) }).
-		WithContext(ctx).WithTimeout(long).WithPolling(glance).Should(BeEmpty())
-	ns.AwaitRollout(ctx, operatorName)
+	e.awaitOldReplicasGone(ctx) // they answer the webhook until their end
 	return start
 }
 
@@ -129,17 +112,15 @@ func KillOnNode(ctx context.Context, pod *corev1.Pod) {
 func (e *Env) AwaitNewLeader(ctx context.Context, was string) time.Duration {
 	GinkgoHelper()
 	began := time.Now()
-	Eventually(func() string {
-		var lease coordinationv1.Lease
-		_ = e.Client.Get(ctx, client.ObjectKey{Namespace: operatorNamespace, Name: operatorLease}, &lease)
-		return ptr.Deref(lease.Spec.HolderIdentity, "")
-	}).WithContext(ctx).WithTimeout(long).WithPolling(glance).ShouldNot(Or(BeEmpty(), Equal(was)))
+	Eventually(func() string { return e.LeaderIdentity(ctx) }).WithContext(ctx).WithTimeout(long).WithPolling(glance).ShouldNot(Or(BeEmpty(), Equal(was)))
 	return time.Since(began)
 }
 
-// LeaderIdentity is who holds the lease.
+// LeaderIdentity is who holds the lease, empty when nobody does.
 func (e *Env) LeaderIdentity(ctx context.Context) string {
 	GinkgoHelper()
-	lease := Get(ctx, e.operator(), operatorLease, &coordinationv1.Lease{})
+	var lease coordinationv1.Lease
+	err := e.Client.Get(ctx, client.ObjectKey{Namespace: operatorNamespace, Name: operatorLease}, &lease)
+	Expect(client.IgnoreNotFound(err)).To(Succeed())
 	return ptr.Deref(lease.Spec.HolderIdentity, "")
 }

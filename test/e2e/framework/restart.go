@@ -37,6 +37,14 @@ func (n *Namespace) RestartTimes(ctx context.Context, pods ...string) map[string
 	return took
 }
 
+// LastEnd is how the container "app" of a pod ended before it was restarted.
+func (n *Namespace) LastEnd(ctx context.Context, pod string) End {
+	GinkgoHelper()
+	status := Get(ctx, n, pod, &corev1.Pod{}).Status.ContainerStatuses[0]
+	Expect(status.LastTerminationState.Terminated).NotTo(BeNil())
+	return endOf(*status.LastTerminationState.Terminated, time.Time{})
+}
+
 // Hook is the preStop hook of a container, nil if it has none.
 func Hook(pod *corev1.Pod, container string) *corev1.LifecycleHandler {
 	for _, c := range pod.Spec.Containers {

@@ -87,15 +87,7 @@ func run(o options) error {
 // serveWork answers requests, or relays connections to what does. stop ends it
 // as a graceful server does.
 func serveWork(o options, w *work, failed chan<- error) (stop func() error, err error) {
-	addr := o.addr
-	if o.podIPOnly {
-		_, port, err := net.SplitHostPort(o.addr)
-		if err != nil {
-			return nil, err
-		}
-		addr = net.JoinHostPort(os.Getenv("POD_IP"), port)
-	}
-	l, err := net.Listen("tcp", addr)
+	l, err := o.listen(o.addr)
 	if err != nil {
 		return nil, err
 	}
@@ -110,6 +102,18 @@ func serveWork(o options, w *work, failed chan<- error) (stop func() error, err 
 		}
 	}()
 	return func() error { return shutdown(s) }, nil
+}
+
+// listen listens on addr, at the pod's address if that is asked for.
+func (o options) listen(addr string) (net.Listener, error) {
+	if o.podIPOnly {
+		_, port, err := net.SplitHostPort(addr)
+		if err != nil {
+			return nil, err
+		}
+		addr = net.JoinHostPort(os.Getenv("POD_IP"), port)
+	}
+	return net.Listen("tcp", addr)
 }
 
 // end does what the test wants to happen on SIGTERM.

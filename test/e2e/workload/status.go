@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -22,7 +21,7 @@ func serveStatus(o options, w *work, failed chan<- error) error {
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", o.statusAddr)
+	l, err := o.listen(o.statusAddr)
 	if err != nil {
 		return err
 	}

@@ -47,9 +47,9 @@ type Operator struct {
 	// WebhookURL is where the API server reaches it.
 	WebhookURL string
 
-	health, metrics, token string
-	process                *exec.Cmd
-	ended                  chan struct{}
+	health, metrics string
+	process         *exec.Cmd
+	ended           chan struct{}
 }
 
 // Run starts a replica. log gets what it prints; further flags override ours.
@@ -100,6 +100,12 @@ func (o *Operator) Stop() error {
 func (o *Operator) Kill() error {
 	return o.end(syscall.SIGKILL)
 }
+
+// Pause stops the replica in its tracks: connections are accepted, nothing is answered.
+func (o *Operator) Pause() error { return o.process.Process.Signal(syscall.SIGSTOP) }
+
+// Resume lets a paused replica go on.
+func (o *Operator) Resume() error { return o.process.Process.Signal(syscall.SIGCONT) }
 
 func (o *Operator) end(signal syscall.Signal) error {
 	if err := o.process.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {

@@ -9,10 +9,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
-	"github.com/drain-operator/drain-operator/internal/webhook"
+	"github.com/drain-operator/drain-operator/internal/registration"
 	"github.com/drain-operator/drain-operator/test/integration/framework"
 )
 
@@ -53,10 +54,23 @@ func (c cluster) pod(ctx context.Context, namespace string, change func(*corev1.
 	return pod
 }
 
+// webPod is valid under every Pod Security level.
 func webPod(namespace string) *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, GenerateName: "web-", Labels: map[string]string{"app": "web"}},
-		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "registry.example.com/web:1"}}},
+		Spec: corev1.PodSpec{
+			SecurityContext: &corev1.PodSecurityContext{
+				RunAsNonRoot:   ptr.To(true),
+				SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+			},
+			Containers: []corev1.Container{{
+				Name: "app", Image: "registry.example.com/web:1",
+				SecurityContext: &corev1.SecurityContext{
+					AllowPrivilegeEscalation: ptr.To(false),
+					Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+				},
+			}},
+		},
 	}
 }
 
@@ -77,7 +91,7 @@ func (c cluster) eventuallyInjects(ctx context.Context, policy *v1alpha1.DrainPo
 // registered returns the webhook configuration, empty when there is none.
 func (c cluster) registered(ctx context.Context) (*admissionv1.MutatingWebhookConfiguration, error) {
 	configuration := &admissionv1.MutatingWebhookConfiguration{}
-	err := c.Client.Get(ctx, types.NamespacedName{Name: webhook.ConfigurationName}, configuration)
+	err := c.Client.Get(ctx, types.NamespacedName{Name: registration.ConfigurationName}, configuration)
 	return configuration, client.IgnoreNotFound(err)
 }
 

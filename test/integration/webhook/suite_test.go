@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/drain-operator/drain-operator/test/integration/framework"
 )
@@ -29,6 +30,7 @@ func TestWebhook(t *testing.T) {
 }
 
 var _ = BeforeSuite(func(ctx context.Context) {
+	logf.SetLogger(GinkgoLogr)
 	var err error
 	binary, err = framework.Binary(ctx, GinkgoT().TempDir())
 	Expect(err).NotTo(HaveOccurred())

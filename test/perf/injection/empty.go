@@ -21,7 +21,7 @@ import (
 	"k8s.io/client-go/util/cert"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/drain-operator/drain-operator/internal/webhook"
+	"github.com/drain-operator/drain-operator/internal/registration"
 	"github.com/drain-operator/drain-operator/test/integration/framework"
 )
 
@@ -45,8 +45,8 @@ func startEmpty(ctx context.Context, env *framework.Environment, namespace strin
 	if err != nil {
 		return nil, err
 	}
-	config := webhook.Registration{
-		Target: webhook.Target{URL: "https://" + address}, Bundle: k.Cert, Namespaces: []string{namespace},
+	config := registration.Registration{
+		Target: registration.Target{URL: "https://" + address}, Bundle: k.Cert, Namespaces: []string{namespace},
 	}.Configuration().WithName("bench-empty")
 	if err := env.Client.Apply(ctx, config, client.FieldOwner("bench")); err != nil {
 		return nil, errors.Join(fmt.Errorf("registering the empty webhook: %w", err), stop())

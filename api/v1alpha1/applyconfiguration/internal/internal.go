@@ -132,9 +132,12 @@ var schemaYAML = typed.YAMLObject(`types:
           - uid
     - name: skipped
       type:
-        map:
+        list:
           elementType:
-            scalar: numeric
+            namedType: com.github.drain-operator.drain-operator.api.v1alpha1.SkippedPods
+          elementRelationship: associative
+          keys:
+          - reason
 - name: com.github.drain-operator.drain-operator.api.v1alpha1.DrainRecord
   map:
     fields:
@@ -290,6 +293,15 @@ var schemaYAML = typed.YAMLObject(`types:
   scalar: string
 - name: com.github.drain-operator.drain-operator.api.v1alpha1.Scheme
   scalar: string
+- name: com.github.drain-operator.drain-operator.api.v1alpha1.SkippedPods
+  map:
+    fields:
+    - name: pods
+      type:
+        scalar: numeric
+    - name: reason
+      type:
+        scalar: string
 - name: com.github.drain-operator.drain-operator.api.v1alpha1.TCPDrainStatus
   map:
     fields:

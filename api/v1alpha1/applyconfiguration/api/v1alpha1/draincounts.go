@@ -7,11 +7,16 @@ package v1alpha1
 //
 // DrainCounts counts drains by outcome.
 type DrainCountsApplyConfiguration struct {
-	Drained  *int64 `json:"drained,omitempty"`
+	// drained counts the outcome Drained.
+	Drained *int64 `json:"drained,omitempty"`
+	// timedOut counts the outcome TimedOut.
 	TimedOut *int64 `json:"timedOut,omitempty"`
-	Forced   *int64 `json:"forced,omitempty"`
-	Skipped  *int64 `json:"skipped,omitempty"`
-	Unknown  *int64 `json:"unknown,omitempty"`
+	// forced counts the outcome Forced.
+	Forced *int64 `json:"forced,omitempty"`
+	// skipped counts the outcome Skipped.
+	Skipped *int64 `json:"skipped,omitempty"`
+	// unknown counts the outcome Unknown.
+	Unknown *int64 `json:"unknown,omitempty"`
 }
 
 // DrainCountsApplyConfiguration constructs a declarative configuration of the DrainCounts type for use with

@@ -17,7 +17,8 @@ import (
 // DrainPolicy makes the pods that it selects drain before they end: nothing
 // sends them SIGTERM while they still owe a response.
 type DrainPolicyApplyConfiguration struct {
-	v1.TypeMetaApplyConfiguration    `json:""`
+	v1.TypeMetaApplyConfiguration `json:""`
+	// metadata is the standard object's metadata.
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
 	// spec is what the owner of the workload asks for.
 	Spec *DrainPolicySpecApplyConfiguration `json:"spec,omitempty"`

@@ -32,7 +32,7 @@ type DrainPolicyStatusApplyConfiguration struct {
 	// agentImage is the image of the drain agent that pods get now.
 	AgentImage *string `json:"agentImage,omitempty"`
 	// skipped counts selected pods that are left alone, by reason.
-	Skipped map[string]int32 `json:"skipped,omitempty"`
+	Skipped []SkippedPodsApplyConfiguration `json:"skipped,omitempty"`
 	// conditions are Ready, PodsInjected, Conflicting, AgentInstallable and
 	// DrainStatusReachable.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
@@ -126,16 +126,15 @@ func (b *DrainPolicyStatusApplyConfiguration) WithAgentImage(value string) *Drai
 	return b
 }
 
-// WithSkipped puts the entries into the Skipped field in the declarative configuration
+// WithSkipped adds the given value to the Skipped field in the declarative configuration
 // and returns the receiver, so that objects can be build by chaining "With" function invocations.
-// If called multiple times, the entries provided by each call will be put on the Skipped field,
-// overwriting an existing map entries in Skipped field with the same key.
-func (b *DrainPolicyStatusApplyConfiguration) WithSkipped(entries map[string]int32) *DrainPolicyStatusApplyConfiguration {
-	if b.Skipped == nil && len(entries) > 0 {
-		b.Skipped = make(map[string]int32, len(entries))
-	}
-	for k, v := range entries {
-		b.Skipped[k] = v
+// If called multiple times, values provided by each call will be appended to the Skipped field.
+func (b *DrainPolicyStatusApplyConfiguration) WithSkipped(values ...*SkippedPodsApplyConfiguration) *DrainPolicyStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithSkipped")
+		}
+		b.Skipped = append(b.Skipped, *values[i])
 	}
 	return b
 }

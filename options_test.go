@@ -1,0 +1,77 @@
+package main
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/pflag"
+)
+
+const digest = "registry.example.com:5000/team/agent@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+func TestParseOptions(t *testing.T) {
+	t.Setenv("POD_NAMESPACE", "drain-operator-system")
+	for name, tc := range map[string]struct {
+		args []string
+		want string // part of the error; empty when there is none
+	}{
+		"the least":                   {[]string{"--agent-image=" + digest}, ""},
+		"no image":                    {nil, "--agent-image must be a reference by digest"},
+		"an image by tag":             {[]string{"--agent-image=agent:v1"}, "--agent-image must be a reference by digest"},
+		"a short digest":              {[]string{"--agent-image=agent@sha256:abc"}, "--agent-image must be a reference by digest"},
+		"a delivery by hand":          {[]string{"--agent-image=" + digest, "--agent-delivery=ImageVolume"}, ""},
+		"an unknown delivery":         {[]string{"--agent-image=" + digest, "--agent-delivery=Pigeon"}, "--agent-delivery must be Auto, ImageVolume or InitContainer"},
+		"no namespace":                {[]string{"--agent-image=" + digest, "--namespace="}, "must name the operator's namespace"},
+		"a port out of range":         {[]string{"--agent-image=" + digest, "--webhook-port=65536"}, "--webhook-port must be from 1 to 65535"},
+		"a URL":                       {[]string{"--agent-image=" + digest, "--webhook-url=https://127.0.0.1:9443"}, ""},
+		"a URL without TLS":           {[]string{"--agent-image=" + digest, "--webhook-url=http://127.0.0.1:9443"}, "--webhook-url must be https://host:port"},
+		"a URL with a path":           {[]string{"--agent-image=" + digest, "--webhook-url=https://a/b"}, "--webhook-url must be https://host:port"},
+		"a namespace that is no name": {[]string{"--agent-image=" + digest, "--excluded-namespaces=a,B"}, `"B" is not a namespace's name`},
+		"an overlap too long":         {[]string{"--agent-image=" + digest, "--cert-validity=1h"}, "--cert-overlap must be at least 1s and at most a tenth"},
+		"an argument":                 {[]string{"--agent-image=" + digest, "please"}, `unexpected argument "please"`},
+		"an unknown flag":             {[]string{"--speed=9"}, "unknown flag: --speed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := parseOptions(tc.args)
+			switch {
+			case tc.want == "" && err != nil:
+				t.Errorf("got %v, want none", err)
+			case tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)):
+				t.Errorf("got %v, want %q", err, tc.want)
+			}
+		})
+	}
+	if _, err := parseOptions([]string{"--help"}); !errors.Is(err, pflag.ErrHelp) {
+		t.Errorf("--help: %v", err)
+	}
+}
+
+func TestHosts(t *testing.T) {
+	o := options{namespace: "ns", webhookURL: "https://127.0.0.1:9443", certValidity: time.Hour}
+	want := []string{"drain-operator-webhook.ns.svc", "drain-operator-webhook.ns.svc.cluster.local", "127.0.0.1"}
+	if diff := cmp.Diff(want, o.hosts()); diff != "" {
+		t.Errorf("hosts (-want +got):\n%s", diff)
+	}
+	if o.listenHost() != "127.0.0.1" {
+		t.Errorf("listens on %q", o.listenHost())
+	}
+	o.webhookURL = ""
+	if o.listenHost() != "" {
+		t.Errorf("listens on %q", o.listenHost())
+	}
+}
+
+func TestIsExcluded(t *testing.T) {
+	o := options{namespace: "own", excludedNamespaces: []string{"left-alone"}}
+	for namespace, want := range map[string]bool{
+		"kube-system": true, "kube-public": true, "kube-node-lease": true, "own": true, "left-alone": true,
+		"default": false, "shop": false,
+	} {
+		if got := isExcluded(namespace, o.planOptions()); got != want {
+			t.Errorf("%s: got %t, want %t", namespace, got, want)
+		}
+	}
+}
