@@ -29,36 +29,38 @@ type variant int
 const (
 	ours variant = iota
 	empty
+	label
 	none
 )
 
-var names = []string{ours: "our webhook", empty: "empty webhook", none: "no webhook"}
+var names = []string{ours: "our webhook", empty: "empty webhook", label: "a webhook that adds a label", none: "no webhook"}
 
 // samples are the latencies of each variant.
-type samples [3]perf.Sample
+type samples [4]perf.Sample
 
 type bench struct {
 	env *framework.Environment
 	say func(string, ...any)
-	// emptyNamespace is where the empty webhook is asked, noneNamespace where none is.
-	emptyNamespace, noneNamespace string
+	// emptyNamespace is where the empty webhook is asked, labelNamespace where
+	// it adds a label, noneNamespace where none is asked.
+	emptyNamespace, labelNamespace, noneNamespace string
 }
 
 // prepare makes the namespaces to compare with, and starts the empty webhook.
 func (b *bench) prepare(ctx context.Context) (stop func() error, err error) {
-	for _, namespace := range []*string{&b.emptyNamespace, &b.noneNamespace} {
+	for _, namespace := range []*string{&b.emptyNamespace, &b.labelNamespace, &b.noneNamespace} {
 		if *namespace, err = b.env.Namespace(ctx, nil); err != nil {
 			return nil, err
 		}
 	}
-	return startEmpty(ctx, b.env, b.emptyNamespace)
+	return startEmpty(ctx, b.env, b.emptyNamespace, b.labelNamespace)
 }
 
 // measure creates pods in a namespace with our webhook and in those to compare
 // with, in turns, each round in another order.
 func (b *bench) measure(ctx context.Context, namespace string) (samples, error) {
 	var all samples
-	namespaces := []string{ours: namespace, empty: b.emptyNamespace, none: b.noneNamespace}
+	namespaces := []string{ours: namespace, empty: b.emptyNamespace, label: b.labelNamespace, none: b.noneNamespace}
 	for round := range warmUp + rounds {
 		for _, v := range rand.Perm(len(namespaces)) {
 			took, injected, err := b.create(ctx, namespaces[v])

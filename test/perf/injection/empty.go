@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/cert"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drain-operator/drain-operator/internal/registration"
@@ -28,15 +30,20 @@ import (
 // Subcommand is how this program is started anew as the empty webhook.
 const Subcommand = "empty-webhook"
 
+// labelPath is where the empty webhook adds a label, which shows what a patch
+// costs the API server by itself.
+const labelPath = "/label"
+
 // maxReview bounds what the empty webhook reads.
 const maxReview = 8 << 20
 
 // keys travel to the empty webhook on its standard input.
 type keys struct{ Cert, Key []byte }
 
-// startEmpty starts the empty webhook as a process of its own, as ours is one,
-// and registers it for a namespace exactly as ours is.
-func startEmpty(ctx context.Context, env *framework.Environment, namespace string) (stop func() error, err error) {
+// startEmpty starts the empty webhook as a process of its own, as ours is one.
+// It registers it for a namespace exactly as ours is, and for another one where
+// it adds a label.
+func startEmpty(ctx context.Context, env *framework.Environment, namespace, labelNamespace string) (stop func() error, err error) {
 	var k keys
 	if k.Cert, k.Key, err = cert.GenerateSelfSignedCertKey("empty", []net.IP{net.IPv4(127, 0, 0, 1)}, nil); err != nil {
 		return nil, err
@@ -45,12 +52,14 @@ func startEmpty(ctx context.Context, env *framework.Environment, namespace strin
 	if err != nil {
 		return nil, err
 	}
-	config := registration.Registration{
-		Target: registration.Target{URL: "https://" + address}, Bundle: k.Cert, Namespaces: []string{namespace},
-	}.Configuration().WithName("bench-empty")
-	config.Webhooks[0].WithName("empty.bench.drain-operator.dev")
-	if err := env.Client.Apply(ctx, config, client.FieldOwner("bench")); err != nil {
-		return nil, errors.Join(fmt.Errorf("registering the empty webhook: %w", err), stop())
+	for path, namespace := range map[string]string{"": namespace, labelPath: labelNamespace} {
+		config := registration.Registration{
+			Target: registration.Target{URL: "https://" + address + path}, Bundle: k.Cert, Namespaces: []string{namespace},
+		}.Configuration().WithName("bench-" + namespace)
+		config.Webhooks[0].WithName(namespace + ".bench.drain-operator.dev")
+		if err := env.Client.Apply(ctx, config, client.FieldOwner("bench")); err != nil {
+			return nil, errors.Join(fmt.Errorf("registering the empty webhook: %w", err), stop())
+		}
 	}
 	return stop, nil
 }
@@ -122,10 +131,14 @@ func allow(rw http.ResponseWriter, r *http.Request) {
 		http.Error(rw, err.Error(), http.StatusBadRequest)
 		return
 	}
+	response := &admissionv1.AdmissionResponse{UID: review.Request.UID, Allowed: true}
+	if strings.HasPrefix(r.URL.Path, labelPath) {
+		response.PatchType = ptr.To(admissionv1.PatchTypeJSONPatch)
+		response.Patch = []byte(`[{"op":"add","path":"/metadata/labels/bench","value":"true"}]`)
+	}
 	rw.Header().Set("Content-Type", "application/json")
 	// The API server sees whether the answer came.
 	_ = json.NewEncoder(rw).Encode(admissionv1.AdmissionReview{
-		TypeMeta: metav1.TypeMeta{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview"},
-		Response: &admissionv1.AdmissionResponse{UID: review.Request.UID, Allowed: true},
+		TypeMeta: metav1.TypeMeta{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview"}, Response: response,
 	})
 }
