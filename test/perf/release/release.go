@@ -24,8 +24,8 @@ const (
 	// Pods are drained in waves, so many of each mode at a time. Their last
 	// responses come one after the other: what is measured is the end of one
 	// pod, not a crowd on two cores.
-	perWave = 5
-	waves   = 22
+	perWave  = 5
+	maxWaves = 30
 
 	// enough drains for a 0.99 quantile that is not simply the longest.
 	enough = 100
@@ -84,12 +84,13 @@ func Measure(ctx context.Context, image string, say func(string, ...any)) (figur
 			return nil, err
 		}
 	}
-	for i := range waves {
+	for b.waves < maxWaves && !b.hasEnough() {
 		began := time.Now()
-		if err := b.wave(ctx, i); err != nil {
-			return nil, fmt.Errorf("wave %d: %w", i+1, err)
+		if err := b.wave(ctx, b.waves); err != nil {
+			return nil, fmt.Errorf("wave %d: %w", b.waves+1, err)
 		}
-		say("wave %d of %d in %.0f s: %s", i+1, waves, time.Since(began).Seconds(), b.soFar())
+		b.waves++
+		say("wave %d in %.0f s: %s", b.waves, time.Since(began).Seconds(), b.soFar())
 	}
 	return b.figures()
 }
@@ -106,8 +107,17 @@ func (b *bench) figures() ([]perf.Figure, error) {
 		figures = append(figures, s.Figure(Group, what, 0.5), s.Figure(Group, what, 0.99).AtMost(m.boundMs))
 	}
 	return append(figures, perf.Figure{
-		Group: Group, What: "drains that did not end as they should", Value: float64(b.failed), Samples: waves * perWave * len(b.modes),
+		Group: Group, What: "drains that did not end as they should", Value: float64(b.failed), Samples: b.waves * perWave * len(b.modes),
 	}.AtMost(0)), nil
+}
+
+func (b *bench) hasEnough() bool {
+	for _, m := range b.modes {
+		if len(b.samples[m.name]) < enough {
+			return false
+		}
+	}
+	return true
 }
 
 // soFar is a look at the samples.
@@ -118,7 +128,7 @@ func (b *bench) soFar() string {
 			parts = append(parts, fmt.Sprintf("%s %.0f/%.0f ms", m.name, perf.Millis(s.Quantile(0.5)), perf.Millis(s.Quantile(1))))
 		}
 	}
-	return fmt.Sprintf("median/longest %s; %d in rotation too long to count, %d failed", strings.Join(parts, ", "), b.tooEarly, b.failed)
+	return fmt.Sprintf("%d drains, median/longest %s; %d in rotation too long to count, %d failed", b.waves*perWave*len(b.modes), strings.Join(parts, ", "), b.tooEarly, b.failed)
 }
 
 // pod is the workload of the journeys. It listens for its status in all modes,

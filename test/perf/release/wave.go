@@ -37,6 +37,7 @@ type bench struct {
 	tooEarly int
 	// failed counts drains that did not end as they should.
 	failed int
+	waves  int
 }
 
 // one is a pod of a wave.
