@@ -74,6 +74,9 @@ func Resolve(pod metav1.Object, policies []*v1alpha1.DrainPolicy) Resolution {
 func selecting(pod metav1.Object, policies []*v1alpha1.DrainPolicy) (chosen []*v1alpha1.DrainPolicy, trace []string) {
 	podLabels := labels.Set(pod.GetLabels())
 	for _, p := range policies {
+		if !holdsAll(podLabels, p.Spec.Selector) {
+			continue
+		}
 		selector, err := metav1.LabelSelectorAsSelector(p.Spec.Selector)
 		switch {
 		case err != nil:
@@ -86,6 +89,21 @@ func selecting(pod metav1.Object, policies []*v1alpha1.DrainPolicy) (chosen []*v
 		}
 	}
 	return chosen, trace
+}
+
+// holdsAll reports whether a pod has all labels that a selector names by value.
+// It spares most policies of a large namespace a selector, which is a hundred
+// times as slow: it checks the syntax of each label.
+func holdsAll(podLabels labels.Set, selector *metav1.LabelSelector) bool {
+	if selector == nil {
+		return true
+	}
+	for key, value := range selector.MatchLabels {
+		if has, ok := podLabels[key]; !ok || has != value {
+			return false
+		}
+	}
+	return true
 }
 
 // contest orders the contenders and adds what the others lost by.

@@ -48,6 +48,7 @@ func startEmpty(ctx context.Context, env *framework.Environment, namespace strin
 	config := registration.Registration{
 		Target: registration.Target{URL: "https://" + address}, Bundle: k.Cert, Namespaces: []string{namespace},
 	}.Configuration().WithName("bench-empty")
+	config.Webhooks[0].WithName("empty.bench.drain-operator.dev")
 	if err := env.Client.Apply(ctx, config, client.FieldOwner("bench")); err != nil {
 		return nil, errors.Join(fmt.Errorf("registering the empty webhook: %w", err), stop())
 	}

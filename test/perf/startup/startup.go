@@ -66,7 +66,7 @@ func measure(ctx context.Context, env *framework.Env, image string, delivery pla
 		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, n.Close(ctx)) }()
-	policy := framework.Policy(policyName).Propagation(1, 1).MaxHold(1).Obj()
+	policy := framework.Policy(policyName).Propagation(1, 1).MaxHold(2).Obj()
 	isDelivered := func(pod *corev1.Pod) bool { return delivered(pod, delivery) }
 	if err := n.Apply(ctx, policy, pod(policyName, policyName, image)); err != nil {
 		return nil, nil, err
