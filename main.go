@@ -27,9 +27,9 @@ import (
 	"github.com/drain-operator/drain-operator/controllers"
 	"github.com/drain-operator/drain-operator/internal/certs"
 	"github.com/drain-operator/drain-operator/internal/plan"
+	"github.com/drain-operator/drain-operator/internal/registration"
 	"github.com/drain-operator/drain-operator/internal/store"
 	"github.com/drain-operator/drain-operator/internal/telemetry"
-	"github.com/drain-operator/drain-operator/internal/webhook"
 	"github.com/drain-operator/drain-operator/internal/webhook/inject"
 )
 
@@ -128,7 +128,7 @@ func addWebhook(mgr ctrl.Manager, policies *store.Store, options func() plan.Opt
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	handler := inject.NewHandler(mgr.GetScheme(), policies.Policies, options, recorder)
-	mgr.GetWebhookServer().Register(webhook.InjectPath, &admission.Webhook{Handler: handler})
+	mgr.GetWebhookServer().Register(registration.InjectPath, &admission.Webhook{Handler: handler})
 	return nil
 }
 
@@ -137,7 +137,7 @@ func addRegistration(mgr ctrl.Manager, policies *store.Store, o options) error {
 		Client:     mgr.GetClient(),
 		Uncached:   mgr.GetAPIReader(),
 		Namespaces: policies.Namespaces,
-		Target: webhook.Target{
+		Target: registration.Target{
 			Service: types.NamespacedName{Namespace: o.namespace, Name: webhookService},
 			URL:     o.webhookURL,
 		},
@@ -156,8 +156,8 @@ func addRotator(mgr ctrl.Manager, o options) error {
 		Terms:  certs.Terms{Hosts: o.hosts(), Validity: o.certValidity, Overlap: o.certOverlap},
 		Published: func(ctx context.Context) ([]byte, error) {
 			registered := &admissionv1.MutatingWebhookConfiguration{}
-			err := reader.Get(ctx, types.NamespacedName{Name: webhook.ConfigurationName}, registered)
-			return webhook.PublishedBundle(registered), client.IgnoreNotFound(err)
+			err := reader.Get(ctx, types.NamespacedName{Name: registration.ConfigurationName}, registered)
+			return registration.PublishedBundle(registered), client.IgnoreNotFound(err)
 		},
 	}
 	return rotator.SetupWithManager(mgr)

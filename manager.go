@@ -25,8 +25,8 @@ import (
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 	"github.com/drain-operator/drain-operator/internal/certs"
+	"github.com/drain-operator/drain-operator/internal/registration"
 	"github.com/drain-operator/drain-operator/internal/store"
-	"github.com/drain-operator/drain-operator/internal/webhook"
 )
 
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
@@ -76,7 +76,7 @@ func cacheOptions(namespace string) cache.Options {
 				namespace: {FieldSelector: byName(certSecret)},
 			}},
 			&admissionv1.MutatingWebhookConfiguration{}: {
-				Field: byName(webhook.ConfigurationName),
+				Field: byName(registration.ConfigurationName),
 				// Whole: what we own of it is read from its managed fields.
 				Transform: func(obj any) (any, error) { return obj, nil },
 			},

@@ -1,7 +1,6 @@
 package controllers
 
 import (
-	"fmt"
 	"strconv"
 	"testing"
 	"time"
@@ -185,7 +184,7 @@ func TestPendingIsBounded(t *testing.T) {
 	s.SawPolicy(s.current())
 	for i := range maxPending + 5 {
 		p := dead(1)
-		p.UID = types.UID(fmt.Sprint(i))
+		p.UID = types.UID(strconv.Itoa(i))
 		s.SawPodGo(p, false)
 	}
 	if s.waiting != maxPending || s.dropped != 5 {
@@ -204,7 +203,7 @@ func TestFailedHooks(t *testing.T) {
 		t.Errorf("taken twice: %v", again)
 	}
 	for i := range maxHooks + 1 {
-		f.add(types.UID(fmt.Sprint(i)), "app", start)
+		f.add(types.UID(strconv.Itoa(i)), "app", start)
 	}
 	if len(f.at) > maxHooks || len(f.order) > maxHooks {
 		t.Errorf("%d pods and %d places are kept", len(f.at), len(f.order))

@@ -24,7 +24,7 @@ import (
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 	"github.com/drain-operator/drain-operator/internal/certs"
-	"github.com/drain-operator/drain-operator/internal/webhook"
+	"github.com/drain-operator/drain-operator/internal/registration"
 )
 
 // The API server cannot restrict a create by name; every other verb is.
@@ -46,7 +46,7 @@ type WebhookReconciler struct {
 	// Namespaces returns the namespaces that have a policy and are not excluded.
 	Namespaces func(context.Context) ([]string, error)
 	// Target is where the API server finds the webhook server.
-	Target webhook.Target
+	Target registration.Target
 	// Secret holds the CA bundle.
 	Secret types.NamespacedName
 	// Owner is the ClusterRole whose deletion takes the configuration with
@@ -59,7 +59,7 @@ type WebhookReconciler struct {
 // reconcile: whatever happens is mapped to it.
 func (r *WebhookReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	toConfiguration := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
-		return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: webhook.ConfigurationName}}}
+		return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: registration.ConfigurationName}}}
 	})
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("webhook").
@@ -78,7 +78,7 @@ func comesOrGoes() predicate.Predicate {
 // Reconcile applies the configuration when it is not what it should be.
 func (r *WebhookReconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
 	existing := &admissionv1.MutatingWebhookConfiguration{}
-	if err := r.Client.Get(ctx, types.NamespacedName{Name: webhook.ConfigurationName}, existing); client.IgnoreNotFound(err) != nil {
+	if err := r.Client.Get(ctx, types.NamespacedName{Name: registration.ConfigurationName}, existing); client.IgnoreNotFound(err) != nil {
 		return reconcile.Result{}, fmt.Errorf("reading the webhook configuration: %w", err)
 	}
 	registration, err := r.registration(ctx, existing)
@@ -101,25 +101,25 @@ func (r *WebhookReconciler) Reconcile(ctx context.Context, _ reconcile.Request) 
 }
 
 // registration gathers what the configuration depends on.
-func (r *WebhookReconciler) registration(ctx context.Context, existing *admissionv1.MutatingWebhookConfiguration) (webhook.Registration, error) {
+func (r *WebhookReconciler) registration(ctx context.Context, existing *admissionv1.MutatingWebhookConfiguration) (registration.Registration, error) {
 	namespaces, err := r.Namespaces(ctx)
 	if err != nil {
-		return webhook.Registration{}, fmt.Errorf("listing the namespaces that have a policy: %w", err)
+		return registration.Registration{}, fmt.Errorf("listing the namespaces that have a policy: %w", err)
 	}
 	secret := &corev1.Secret{}
 	if err := r.Client.Get(ctx, r.Secret, secret); client.IgnoreNotFound(err) != nil {
-		return webhook.Registration{}, fmt.Errorf("reading the CA bundle: %w", err)
+		return registration.Registration{}, fmt.Errorf("reading the CA bundle: %w", err)
 	}
 	owner, err := r.owner(ctx)
 	if err != nil {
-		return webhook.Registration{}, err
+		return registration.Registration{}, err
 	}
-	return webhook.Registration{
+	return registration.Registration{
 		Target:     r.Target,
 		Bundle:     slices.Clone(secret.Data[certs.KeyBundle]),
 		Namespaces: namespaces,
 		Owner:      owner,
-		Foreign:    webhook.ForeignRequirements(existing),
+		Foreign:    registration.ForeignRequirements(existing),
 	}, nil
 }
 

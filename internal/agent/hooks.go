@@ -82,6 +82,7 @@ func get(ctx context.Context, d dialer, target string, headers []hold.Header) (i
 	if err != nil {
 		return 0, err
 	}
-	dismiss(response.Body)
+	defer response.Body.Close()
+	discardBody(response.Body)
 	return response.StatusCode, nil
 }

@@ -58,17 +58,18 @@ func notifyOnce(ctx context.Context, client *http.Client, target string) error {
 	if err != nil {
 		return fmt.Errorf("notifying: %w", err)
 	}
-	defer dismiss(response.Body)
+	defer response.Body.Close()
+	discardBody(response.Body)
 	if response.StatusCode < 200 || response.StatusCode > 299 {
 		return fmt.Errorf("notifying: answered %d", response.StatusCode)
 	}
 	return nil
 }
 
-// dismiss reads a little of a body that says nothing, and closes it.
-func dismiss(body io.ReadCloser) {
+// discardBody reads a little of a body that says nothing, so that the
+// connection can be used again.
+func discardBody(body io.Reader) {
 	_, _ = io.CopyN(io.Discard, body, discard)
-	_ = body.Close()
 }
 
 // sleep waits, and fails only when ctx ends first.

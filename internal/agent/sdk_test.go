@@ -2,8 +2,10 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
+	"os"
 	"testing"
 	"time"
 
@@ -56,6 +58,5 @@ func TestSDK(t *testing.T) {
 func closed(conn net.Conn) bool {
 	_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
 	n, err := conn.Read(make([]byte, 1))
-	netErr, ok := err.(net.Error)
-	return n == 0 && err != nil && !(ok && netErr.Timeout())
+	return n == 0 && err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
 }

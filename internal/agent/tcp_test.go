@@ -42,6 +42,7 @@ func exchange(t *testing.T, conn net.Conn, paths ...string) time.Time {
 		response, err := http.ReadResponse(reader, nil)
 		if err == nil {
 			_, err = io.ReadAll(response.Body)
+			_ = response.Body.Close()
 		}
 		if err != nil {
 			t.Errorf("%s was cut: %v", path, err)

@@ -2,6 +2,7 @@ package condition
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -174,7 +175,7 @@ func TestDrainStatusReachable(t *testing.T) {
 func TestDrainEvents(t *testing.T) {
 	var ended []v1alpha1.DrainRecord
 	for i := range 5 {
-		r := record(fmt.Sprint(i), v1alpha1.OutcomeTimedOut, v1alpha1.CauseBoundReached)
+		r := record(strconv.Itoa(i), v1alpha1.OutcomeTimedOut, v1alpha1.CauseBoundReached)
 		r.Reason, r.InFlight = "the bound was reached", int64(i)
 		ended = append(ended, r, record("fine", v1alpha1.OutcomeDrained, v1alpha1.CauseHoldEnded))
 	}

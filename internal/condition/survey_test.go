@@ -1,7 +1,7 @@
 package condition
 
 import (
-	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -140,10 +140,10 @@ func BenchmarkSurvey(b *testing.B) {
 	var policies []*v1alpha1.DrainPolicy
 	var pods []*corev1.Pod
 	for i := range 1_000 {
-		policies = append(policies, testobjects.MakePolicy(fmt.Sprint(i)).Selects("app", fmt.Sprint(i)).Obj())
+		policies = append(policies, testobjects.MakePolicy(strconv.Itoa(i)).Selects("app", strconv.Itoa(i)).Obj())
 	}
 	for i := range 10_000 {
-		pods = append(pods, webPod(fmt.Sprint(i), "x/1", func(p *corev1.Pod) { p.Labels["app"] = fmt.Sprint(i % 1_000) }))
+		pods = append(pods, webPod(strconv.Itoa(i), "x/1", func(p *corev1.Pod) { p.Labels["app"] = strconv.Itoa(i % 1_000) }))
 	}
 	for b.Loop() {
 		Survey(policies, pods, "default", plan.Options{})

@@ -149,7 +149,7 @@ func heldByOther(e Ended, t times) (verdict, bool) {
 		return verdict{
 			outcome: v1alpha1.OutcomeUnknown,
 			cause:   v1alpha1.CauseNoStatus,
-			reason:  fmt.Sprintf("%s held the pod: nobody read a drain status", nameOf(c.Lifecycle.PreStop)),
+			reason:  nameOf(c.Lifecycle.PreStop) + " held the pod: nobody read a drain status",
 		}, true
 	}
 	return verdict{}, false

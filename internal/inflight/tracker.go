@@ -85,9 +85,10 @@ type Count struct {
 	ByClass map[Class]int
 	// Queued are connections that wait to be accepted and sent nothing yet.
 	Queued int64
-	// Sure is when, at the earliest, the answer can change by age alone; 0 if
-	// nothing is ageing. Times are since the hook began.
-	Sure time.Duration
+	// Calm is when nothing will be in flight any more if connections do
+	// nothing but age; 0 if something in flight does not age, or nothing is in
+	// flight. Times are since the hook began.
+	Calm time.Duration
 }
 
 // Observe takes one look, made at a time since the hook began, at the
@@ -99,6 +100,7 @@ func (t *Tracker) Observe(at time.Duration, look Look, ports []int32) Count {
 	t.looks++
 	count := Count{ByClass: map[Class]int{}}
 	var waiting, unaccepted int64
+	lasting := false
 	for _, c := range look.Conns {
 		if !Serves(ports, c.Local.Port()) {
 			continue
@@ -112,9 +114,8 @@ func (t *Tracker) Observe(at time.Duration, look Look, ports []int32) Count {
 			if !c.Accepted && c.State != WeClosed {
 				unaccepted++
 			}
-			if ages > 0 && (count.Sure == 0 || at+ages < count.Sure) {
-				count.Sure = at + ages
-			}
+			lasting = lasting || ages == 0
+			count.Calm = max(count.Calm, at+ages)
 		}
 	}
 	for _, l := range look.Listening(ports) {
@@ -122,6 +123,9 @@ func (t *Tracker) Observe(at time.Duration, look Look, ports []int32) Count {
 	}
 	count.Queued = max(0, waiting-unaccepted)
 	count.InFlight += count.Queued
+	if lasting || count.Queued > 0 {
+		count.Calm = 0
+	}
 	t.forget()
 	return count
 }

@@ -26,7 +26,6 @@ type wire struct {
 	looks                 []time.Duration
 	classes               []Class
 	tracker               Tracker
-	now                   time.Duration
 }
 
 func newWire() *wire {
@@ -213,7 +212,7 @@ func TestSnapshots(t *testing.T) {
 		"ages": {with(func(c *Conn) {
 			answered(c)
 			c.SinceSent = time.Second
-		}), Count{InFlight: 1, ByClass: map[Class]int{Recent: 1}, Sure: time.Second}},
+		}), Count{InFlight: 1, ByClass: map[Class]int{Recent: 1}, Calm: time.Second}},
 		"another port": {with(func(c *Conn) {
 			c.Received, c.Local = 100, netip.AddrPortFrom(server.Addr(), 9090)
 		}), Count{ByClass: map[Class]int{}}},

@@ -67,8 +67,8 @@ func (b *builder) note(n Note) {
 	}
 }
 
-func (b *builder) notef(reason NoteReason, c *corev1.Container, format string, args ...any) {
-	n := Note{Reason: reason, Message: fmt.Sprintf(format, args...)}
+func (b *builder) noteOn(c *corev1.Container, reason NoteReason, message string) {
+	n := Note{Reason: reason, Message: message}
 	if c != nil {
 		n.Container = c.Name
 	}
@@ -112,10 +112,10 @@ func (b *builder) hookFor(c *corev1.Container) *corev1.LifecycleHandler {
 	case existing == nil:
 		return b.newHook(c, nil)
 	case b.set.existing == v1alpha1.ExistingHookKeep:
-		b.notef(NoteHookKept, c, "the container keeps its own preStop hook, as the policy says")
+		b.noteOn(c, NoteHookKept, "the container keeps its own preStop hook, as the policy says")
 		return nil
 	case !b.canRecord(existing):
-		b.notef(NoteHookTooLarge, c, "the container keeps its own preStop hook: it is too large to be carried along")
+		b.noteOn(c, NoteHookTooLarge, "the container keeps its own preStop hook: it is too large to be carried along")
 		return nil
 	case b.set.existing == v1alpha1.ExistingHookReplace:
 		return b.newHook(c, nil)
@@ -127,13 +127,13 @@ func (b *builder) hookFor(c *corev1.Container) *corev1.LifecycleHandler {
 func (b *builder) combined(c *corev1.Container, existing *corev1.LifecycleHandler) *corev1.LifecycleHandler {
 	if obstacle := b.obstacle(c); obstacle != nil {
 		b.note(*obstacle)
-		b.notef(NoteHookKept, c, "the container keeps its own preStop hook: it cannot be combined with a native sleep")
+		b.noteOn(c, NoteHookKept, "the container keeps its own preStop hook: it cannot be combined with a native sleep")
 		return nil
 	}
 	last := b.set.existing == v1alpha1.ExistingHookRunLast
 	translated, ok := existingHook(c, existing, last)
 	if !ok {
-		b.notef(NoteHookBroken, c, "the container's own preStop hook cannot run: the kubelet supports no tcpSocket, and no port that is not declared")
+		b.noteOn(c, NoteHookBroken, "the container's own preStop hook cannot run: the kubelet supports no tcpSocket, and no port that is not declared")
 		translated = nil
 	}
 	return b.newHook(c, translated)

@@ -49,7 +49,7 @@ func (b *builder) addDelivery() {
 	b.plan.Volume = &volume
 	b.plan.InitContainer = installer(spec, volume.Name, runners[0], b.options.AgentImage)
 	if plainDrainEvicts(b.pod) {
-		b.notef(NoteEmptyDir, nil, "the agent's emptyDir makes kubectl drain refuse the pod without --delete-emptydir-data")
+		b.noteOn(nil, NoteEmptyDir, "the agent's emptyDir makes kubectl drain refuse the pod without --delete-emptydir-data")
 	}
 }
 

@@ -5,8 +5,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/drain-operator/drain-operator/internal/injection"
 	"github.com/drain-operator/drain-operator/internal/plan"
-	"github.com/drain-operator/drain-operator/internal/webhook/inject"
 )
 
 // resultAgain counts pods that were injected before, apart from new ones.
@@ -32,7 +32,7 @@ func NewInjections(registerer prometheus.Registerer) (*Injections, error) {
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 14),
 		}),
 	}
-	for _, result := range inject.Results {
+	for _, result := range injection.Results {
 		m.results.WithLabelValues(string(result))
 	}
 	m.results.WithLabelValues(resultAgain)
@@ -47,18 +47,18 @@ func NewInjections(registerer prometheus.Registerer) (*Injections, error) {
 	return m, nil
 }
 
-// Record implements inject.Recorder.
-func (m *Injections) Record(answer inject.Answer, took time.Duration) {
+// Record implements the webhook's Recorder.
+func (m *Injections) Record(answer injection.Answer, took time.Duration) {
 	result := string(answer.Result)
-	if answer.Again && answer.Result == inject.ResultInjected {
+	if answer.Again && answer.Result == injection.ResultInjected {
 		result = resultAgain
 	}
 	m.results.WithLabelValues(result).Inc()
 	m.duration.Observe(took.Seconds())
-	if answer.Result == inject.ResultExcluded {
+	if answer.Result == injection.ResultExcluded {
 		m.exclusions.WithLabelValues(string(answer.Exclusion)).Inc()
 	}
-	if result == string(inject.ResultInjected) {
+	if result == string(injection.ResultInjected) {
 		for _, note := range answer.Plan.Notes {
 			m.notes.WithLabelValues(string(note.Reason)).Inc()
 		}

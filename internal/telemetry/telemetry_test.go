@@ -3,6 +3,7 @@ package telemetry
 import (
 	"flag"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -48,11 +49,11 @@ func series(t *testing.T, registry *prometheus.Registry) map[string]float64 {
 }
 
 func labelled(m *dto.Metric) string {
-	text := ""
+	var text strings.Builder
 	for _, l := range m.Label {
-		text += " " + l.GetName() + "=" + l.GetValue()
+		text.WriteString(" " + l.GetName() + "=" + l.GetValue())
 	}
-	return text
+	return text.String()
 }
 
 // value of a counter or gauge, count of a histogram.

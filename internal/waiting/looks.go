@@ -47,7 +47,6 @@ func newLooks(spec hold.Spec) looks {
 
 func (l *looks) took(at time.Duration, look inflight.Look, cost time.Duration) {
 	l.failing = Never
-	l.next = at + min(max(cost*costFactor, l.least), mostInterval)
 	l.count = l.tracker.Observe(at, look, l.ports)
 	l.calm++
 	if l.count.InFlight > 0 {
@@ -57,6 +56,21 @@ func (l *looks) took(at time.Duration, look inflight.Look, cost time.Duration) {
 	if len(l.ports) == 0 || len(look.Listening(l.ports)) > 0 || used(look, l.ports) {
 		l.gone = 0
 	}
+	l.next = at + l.pause(at, cost)
+}
+
+// pause is the time until the next look. Two looks do not wait for what the one
+// before has cost, since they are few and a pod's end hangs on them: the one at
+// which everything may have aged, and the second of two that must agree.
+func (l *looks) pause(at, cost time.Duration) time.Duration {
+	pause := min(max(cost*costFactor, l.least), mostInterval)
+	switch {
+	case l.calm == 1:
+		return l.least
+	case l.count.Calm > at:
+		return min(pause, l.count.Calm-at)
+	}
+	return pause
 }
 
 func (l *looks) failed(at time.Duration, why string) {

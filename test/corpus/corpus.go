@@ -39,7 +39,7 @@ func Load() ([]Case, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the corpus: %w", err)
 	}
-	defer index.Close() //nolint:errcheck // an embedded file
+	defer index.Close()
 	rows, err := csv.NewReader(index).ReadAll()
 	if err != nil {
 		return nil, fmt.Errorf("reading the corpus's index: %w", err)

@@ -137,10 +137,10 @@ func (r Report) Headline() string {
 	var parts []string
 	for _, c := range r.Columns {
 		n := c.Judged
-		switch {
-		case c.Treatment == None:
+		switch c.Treatment {
+		case None:
 			parts = append(parts, fmt.Sprintf("Without a policy, %s of %s requests were cut.", amount(n.Failed()), number(n.Requests)))
-		case c.Treatment == Policy:
+		case Policy:
 			parts = append(parts, fmt.Sprintf("With a DrainPolicy, %s of %s.", amount(n.Failed()), number(n.Requests)))
 		}
 	}

@@ -106,7 +106,7 @@ func (c Config) check() error {
 		errs = append(errs, fmt.Errorf("postPercent is %d, not 0 to 100", c.PostPercent))
 	}
 	w := c.Work
-	if !(0 < w.MinMillis && w.MinMillis <= w.MedianMillis && w.MedianMillis <= w.P99Millis && w.P99Millis <= w.MaxMillis && w.MaxMillis <= 60_000) {
+	if w.MinMillis <= 0 || w.MedianMillis < w.MinMillis || w.P99Millis < w.MedianMillis || w.MaxMillis < w.P99Millis || w.MaxMillis > 60_000 {
 		errs = append(errs, fmt.Errorf("work must be 0 < min ≤ median ≤ p99 ≤ max ≤ 60000 ms, not %+v", w))
 	}
 	return errors.Join(errs...)

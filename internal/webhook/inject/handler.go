@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
+	"github.com/drain-operator/drain-operator/internal/injection"
 	"github.com/drain-operator/drain-operator/internal/plan"
 )
 
@@ -26,7 +27,7 @@ type Policies func(ctx context.Context, namespace string) ([]*v1alpha1.DrainPoli
 
 // Recorder is told how each request that is not a dry run was answered.
 type Recorder interface {
-	Record(answer Answer, took time.Duration)
+	Record(answer injection.Answer, took time.Duration)
 }
 
 // Handler is the injection webhook.
@@ -69,15 +70,15 @@ func (h *Handler) Handle(ctx context.Context, req admission.Request) admission.R
 }
 
 // answer turns whatever can go wrong into an answer that allows.
-func (h *Handler) answer(ctx context.Context, req admission.Request) (response admission.Response, answer Answer) {
+func (h *Handler) answer(ctx context.Context, req admission.Request) (response admission.Response, answer injection.Answer) {
 	defer func() {
 		if r := recover(); r != nil {
-			answer = Answer{Result: ResultFailed, Err: fmt.Errorf("panic: %v\n%s", r, debug.Stack())}
+			answer = injection.Answer{Result: injection.ResultFailed, Err: fmt.Errorf("panic: %v\n%s", r, debug.Stack())}
 			response = admission.Allowed("")
 		}
 	}()
 	if !isPodCreation(req) {
-		return admission.Allowed(""), Answer{Result: ResultNotSelected}
+		return admission.Allowed(""), injection.Answer{Result: injection.ResultNotSelected}
 	}
 	before := &corev1.Pod{}
 	if err := h.Decoder.Decode(req, before); err != nil {
@@ -87,8 +88,8 @@ func (h *Handler) answer(ctx context.Context, req admission.Request) (response a
 	if err != nil {
 		return failed(err)
 	}
-	answer, after := decide(before, req.Namespace, policies, h.Options())
-	if answer.Result != ResultInjected {
+	answer, after := injection.Decide(before, req.Namespace, policies, h.Options())
+	if answer.Result != injection.ResultInjected {
 		return admission.Allowed(""), answer
 	}
 	response, err = patched(req.Object.Raw, before, after)
@@ -104,8 +105,8 @@ func isPodCreation(req admission.Request) bool {
 		req.Resource.Resource == "pods" && req.SubResource == ""
 }
 
-func failed(err error) (admission.Response, Answer) {
-	return admission.Allowed(""), Answer{Result: ResultFailed, Err: err}
+func failed(err error) (admission.Response, injection.Answer) {
+	return admission.Allowed(""), injection.Answer{Result: injection.ResultFailed, Err: err}
 }
 
 // patched answers with the difference between the two pods.

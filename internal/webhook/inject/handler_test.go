@@ -18,17 +18,20 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
+	"github.com/drain-operator/drain-operator/internal/injection"
 	"github.com/drain-operator/drain-operator/internal/plan"
 	testbuild "github.com/drain-operator/drain-operator/internal/testing"
 )
 
 // recorder keeps what it is told.
-type recorder struct{ answers []Answer }
+type recorder struct{ answers []injection.Answer }
 
-func (r *recorder) Record(answer Answer, _ time.Duration) { r.answers = append(r.answers, answer) }
+func (r *recorder) Record(answer injection.Answer, _ time.Duration) {
+	r.answers = append(r.answers, answer)
+}
 
-func (r *recorder) results() []Result {
-	var results []Result
+func (r *recorder) results() []injection.Result {
+	var results []injection.Result
 	for _, answer := range r.answers {
 		results = append(results, answer.Result)
 	}
@@ -142,25 +145,25 @@ func TestWhateverGoesWrongThePodIsCreated(t *testing.T) {
 	for name, tc := range map[string]struct {
 		policies Policies
 		request  admission.Request
-		want     Result
+		want     injection.Result
 	}{
 		"the policies cannot be read": {
 			policies: func(context.Context, string) ([]*v1alpha1.DrainPolicy, error) { return nil, errors.New("no cache") },
-			request:  creation(future), want: ResultFailed,
+			request:  creation(future), want: injection.ResultFailed,
 		},
 		"a panic": {
 			policies: func(context.Context, string) ([]*v1alpha1.DrainPolicy, error) { panic("at the disco") },
-			request:  creation(future), want: ResultFailed,
+			request:  creation(future), want: injection.ResultFailed,
 		},
-		"not a pod":           {policies: always(web), request: creation(`{"apiVersion":"v1","kind":"Node"}`), want: ResultFailed},
-		"not JSON":            {policies: always(web), request: creation(`{`), want: ResultFailed},
-		"nothing":             {policies: always(web), request: creation(``), want: ResultFailed},
-		"another resource":    {policies: always(web), request: with(creation(future), func(r *admission.Request) { r.Resource.Resource = "nodes" }), want: ResultNotSelected},
-		"another operation":   {policies: always(web), request: with(creation(future), func(r *admission.Request) { r.Operation = admissionv1.Update }), want: ResultNotSelected},
-		"a subresource":       {policies: always(web), request: with(creation(future), func(r *admission.Request) { r.SubResource = "eviction" }), want: ResultNotSelected},
-		"no policy":           {policies: always(), request: creation(future), want: ResultNotSelected},
-		"an Observe policy":   {policies: always(testbuild.MakePolicy("web").Selects("app", "web").Observe().Obj()), request: creation(future), want: ResultObserved},
-		"a namespace of ours": {policies: always(web), request: with(creation(future), func(r *admission.Request) { r.Namespace = "drain-operator-system" }), want: ResultExcluded},
+		"not a pod":           {policies: always(web), request: creation(`{"apiVersion":"v1","kind":"Node"}`), want: injection.ResultFailed},
+		"not JSON":            {policies: always(web), request: creation(`{`), want: injection.ResultFailed},
+		"nothing":             {policies: always(web), request: creation(``), want: injection.ResultFailed},
+		"another resource":    {policies: always(web), request: with(creation(future), func(r *admission.Request) { r.Resource.Resource = "nodes" }), want: injection.ResultNotSelected},
+		"another operation":   {policies: always(web), request: with(creation(future), func(r *admission.Request) { r.Operation = admissionv1.Update }), want: injection.ResultNotSelected},
+		"a subresource":       {policies: always(web), request: with(creation(future), func(r *admission.Request) { r.SubResource = "eviction" }), want: injection.ResultNotSelected},
+		"no policy":           {policies: always(), request: creation(future), want: injection.ResultNotSelected},
+		"an Observe policy":   {policies: always(testbuild.MakePolicy("web").Selects("app", "web").Observe().Obj()), request: creation(future), want: injection.ResultObserved},
+		"a namespace of ours": {policies: always(web), request: with(creation(future), func(r *admission.Request) { r.Namespace = "drain-operator-system" }), want: injection.ResultExcluded},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h, recorder := handler(tc.policies)
@@ -168,10 +171,10 @@ func TestWhateverGoesWrongThePodIsCreated(t *testing.T) {
 			if !response.Allowed || len(response.Patches) > 0 || response.Patch != nil {
 				t.Errorf("allowed: %t, operations: %v", response.Allowed, response.Patches)
 			}
-			if diff := cmp.Diff([]Result{tc.want}, recorder.results()); diff != "" {
+			if diff := cmp.Diff([]injection.Result{tc.want}, recorder.results()); diff != "" {
 				t.Errorf("recorded (-want +got):\n%s", diff)
 			}
-			if failed := recorder.answers[0].Err != nil; failed != (tc.want == ResultFailed) {
+			if failed := recorder.answers[0].Err != nil; failed != (tc.want == injection.ResultFailed) {
 				t.Errorf("error: %v", recorder.answers[0].Err)
 			}
 		})
@@ -192,7 +195,7 @@ func TestDryRunsAreAnsweredAndNotCounted(t *testing.T) {
 	if diff := cmp.Diff(counted.Patches, dry.Patches); diff != "" {
 		t.Errorf("a dry run differs (-counted +dry):\n%s", diff)
 	}
-	if diff := cmp.Diff([]Result{ResultInjected}, recorder.results()); diff != "" {
+	if diff := cmp.Diff([]injection.Result{injection.ResultInjected}, recorder.results()); diff != "" {
 		t.Errorf("recorded (-want +got):\n%s", diff)
 	}
 }

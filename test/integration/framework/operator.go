@@ -47,9 +47,9 @@ type Operator struct {
 	// WebhookURL is where the API server reaches it.
 	WebhookURL string
 
-	health, metrics, token string
-	process                *exec.Cmd
-	ended                  chan struct{}
+	health, metrics string
+	process         *exec.Cmd
+	ended           chan struct{}
 }
 
 // Run starts a replica. log gets what it prints; further flags override ours.

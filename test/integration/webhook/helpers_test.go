@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
-	"github.com/drain-operator/drain-operator/internal/webhook"
+	"github.com/drain-operator/drain-operator/internal/registration"
 	"github.com/drain-operator/drain-operator/test/integration/framework"
 )
 
@@ -91,7 +91,7 @@ func (c cluster) eventuallyInjects(ctx context.Context, policy *v1alpha1.DrainPo
 // registered returns the webhook configuration, empty when there is none.
 func (c cluster) registered(ctx context.Context) (*admissionv1.MutatingWebhookConfiguration, error) {
 	configuration := &admissionv1.MutatingWebhookConfiguration{}
-	err := c.Client.Get(ctx, types.NamespacedName{Name: webhook.ConfigurationName}, configuration)
+	err := c.Client.Get(ctx, types.NamespacedName{Name: registration.ConfigurationName}, configuration)
 	return configuration, client.IgnoreNotFound(err)
 }
 

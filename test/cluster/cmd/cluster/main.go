@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"slices"
 	"sort"
+	"strings"
 	"syscall"
 
 	"github.com/drain-operator/drain-operator/hack/image"
@@ -56,7 +57,7 @@ func exitCode() int {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("no command given\n\n" + usage)
+		return fmt.Errorf("no command given\n\n%s", strings.TrimRight(usage, "\n."))
 	}
 	command, args := args[0], args[1:]
 	if command == cluster.SuperviseCommand {

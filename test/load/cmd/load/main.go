@@ -21,8 +21,9 @@ func main() {
 	listen := flag.String("listen", ":9090", "address of the API")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, *listen); err != nil {
+	err := run(ctx, *listen)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "load:", err)
 		os.Exit(1)
 	}

@@ -1,4 +1,6 @@
-package inject
+// Package injection works out what becomes of a pod that is created. It is pure:
+// the webhook asks it, and metrics count what it says.
+package injection
 
 import (
 	corev1 "k8s.io/api/core/v1"
@@ -42,9 +44,9 @@ type Answer struct {
 	Err error
 }
 
-// decide works out what becomes of the pod, and returns the injected pod with
+// Decide works out what becomes of the pod, and returns the injected pod with
 // ResultInjected. pod is not changed.
-func decide(pod *corev1.Pod, namespace string, policies []*v1alpha1.DrainPolicy, options plan.Options) (Answer, *corev1.Pod) {
+func Decide(pod *corev1.Pod, namespace string, policies []*v1alpha1.DrainPolicy, options plan.Options) (Answer, *corev1.Pod) {
 	resolution := policy.Resolve(pod, policies)
 	chosen := resolution.Effective
 	if chosen == nil {

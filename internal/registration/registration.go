@@ -1,6 +1,6 @@
-// Package webhook describes how the API server is told about our webhooks.
+// Package registration describes how the API server is told about our webhooks.
 // It is pure: desired state from facts; controllers/ applies it.
-package webhook
+package registration
 
 import (
 	"slices"
