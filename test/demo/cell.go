@@ -40,6 +40,8 @@ type Figures struct {
 	// Drains is the number of old pods, Injected how many of them were
 	// injected, Killed how many ended by SIGKILL.
 	Drains, Injected, Killed int
+	// Owed is the number of responses that pods still owed when SIGTERM came.
+	Owed int
 	// Outcomes counts what the agents said.
 	Outcomes map[string]int
 }
@@ -76,6 +78,7 @@ func (c Cell) Figures() Figures {
 	for _, l := range c.Drained() {
 		held = append(held, l.Held())
 		f.count(l)
+		f.Owed += c.owed(l)
 	}
 	f.Held = spread(held)
 	return f
@@ -90,6 +93,25 @@ func (c Cell) Drained() []Life {
 		}
 	}
 	return ls
+}
+
+// signalSlack is how far a pod's log of SIGTERM and the load generator's clock
+// may be apart, and how long a response takes to arrive.
+const signalSlack = 50 * time.Millisecond
+
+// owed is the number of responses that came after the pod's SIGTERM to requests
+// that were sent before it.
+func (c Cell) owed(l Life) int {
+	if l.Terminated.IsZero() {
+		return 0
+	}
+	signal, owed := l.Terminated.Sub(c.Load.StartedAt), 0
+	for _, r := range c.Load.Records {
+		if c.Load.Pods[r.Pod] == l.Name && r.Start < signal-signalSlack && r.End() > signal+signalSlack {
+			owed++
+		}
+	}
+	return owed
 }
 
 // sigKilled is the exit code of a container that SIGKILL ended.

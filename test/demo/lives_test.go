@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/drain-operator/drain-operator/internal/hold"
+	"github.com/drain-operator/drain-operator/test/load"
 )
 
 func at(seconds float64) time.Time { return t0.Add(time.Duration(seconds * float64(time.Second))) }
@@ -124,5 +125,27 @@ func TestTerminationIn(t *testing.T) {
 		if got, ok := terminationIn(strings.NewReader(tc.log)); !got.Equal(tc.want) || ok != tc.ok {
 			t.Errorf("%s: %v, %t", name, got, ok)
 		}
+	}
+}
+
+func TestOwed(t *testing.T) {
+	started := at(0)
+	record := func(pod int, start, latency time.Duration) load.Record {
+		return load.Record{Pod: pod, Start: start, Latency: latency}
+	}
+	c := Cell{Load: load.Results{StartedAt: started, Pods: []string{"", "a", "b"}, Records: []load.Record{
+		record(1, 9*time.Second, 2*time.Second),           // owed: sent before, answered after
+		record(1, 9*time.Second, time.Second),             // answered as SIGTERM came
+		record(1, 10*time.Second, time.Second),            // sent as SIGTERM came
+		record(1, time.Second, time.Second),               // long over
+		record(2, 9*time.Second, 2*time.Second),           // another pod's
+		record(0, 9*time.Second, 2*time.Second),           // nobody's
+		record(1, 2*time.Second, 8*time.Second+time.Hour), // owed for long
+	}}}
+	if got := c.owed(Life{Name: "a", Terminated: at(10)}); got != 2 {
+		t.Errorf("owed %d responses, want 2", got)
+	}
+	if got := c.owed(Life{Name: "a"}); got != 0 {
+		t.Errorf("owed %d responses at a SIGTERM that was not seen", got)
 	}
 }

@@ -18,7 +18,7 @@ var t0 = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 // held for some time, with some requests cut at each end of a pod.
 func fakeCell(workload string, t Treatment, held time.Duration, cut int) Cell {
 	rng := rand.New(rand.NewPCG(1, uint64(cut)))
-	c := Cell{Workload: workload, Treatment: t, Load: load.Results{StartedAt: t0, Elapsed: 2*(held+12*time.Second) + 12*time.Second}}
+	c := Cell{Workload: workload, Treatment: t, Load: load.Results{Pods: []string{""}, StartedAt: t0, Elapsed: 2*(held+12*time.Second) + 12*time.Second}}
 	for at := time.Duration(0); at < c.Load.Elapsed; at += time.Duration(rng.ExpFloat64() * 4e6) {
 		c.Load.Records = append(c.Load.Records, load.Record{Start: at, Latency: 40 * time.Millisecond, Kind: load.Kind(rng.IntN(3))})
 	}

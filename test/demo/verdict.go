@@ -12,7 +12,8 @@ type Verdict struct {
 // Judge decides from the figures of all cells. What it takes: a cell without a
 // policy for comparison; for each judged workload a cell with a policy in which
 // every old pod was injected, every restart replaced every pod, and none of at
-// least minRequests requests was dropped.
+// least minRequests requests was dropped. The SDK workload says what it owes
+// and would finish it after SIGTERM, too: there SIGTERM must have waited.
 func Judge(cells []Figures, restarts int, replicas int32, minRequests int) Verdict {
 	var v Verdict
 	for _, workload := range []string{SDK, Shutdown} {
@@ -25,6 +26,9 @@ func Judge(cells []Figures, restarts int, replicas int32, minRequests int) Verdi
 		v.compared(none)
 		v.drained(with, restarts*int(replicas))
 		v.dropped(with, minRequests)
+		if workload == SDK {
+			v.waited(with)
+		}
 	}
 	v.OK = len(v.Failed) == 0
 	return v
@@ -62,6 +66,15 @@ func (v *Verdict) dropped(f Figures, minRequests int) {
 	default:
 		v.prove("%s: 0 of %s requests on %s were dropped", f.Workload, number(n.Requests), f.JudgedWhat)
 	}
+}
+
+// waited: SIGTERM came when nothing was owed any more.
+func (v *Verdict) waited(f Figures) {
+	if f.Owed > 0 {
+		v.fail("%s with a policy: pods still owed %s responses when they got SIGTERM", f.Workload, number(f.Owed))
+		return
+	}
+	v.prove("%s: no pod got SIGTERM while it owed a response", f.Workload)
 }
 
 func (v *Verdict) fail(format string, args ...any) {

@@ -44,6 +44,10 @@ func TestJudge(t *testing.T) {
 			edit: func(c []Figures) []Figures { c[shutdownPolicy].Judged = tally(20000, 1); return c },
 			want: []string{"shutdown with a policy: 1 of 20,000 requests on fresh connections were dropped"},
 		},
+		"SIGTERM while responses were owed": {
+			edit: func(c []Figures) []Figures { c[sdkPolicy].Owed = 2; return c },
+			want: []string{"sdk with a policy: pods still owed 2 responses when they got SIGTERM"},
+		},
 		"too few requests": {
 			edit: func(c []Figures) []Figures { c[sdkPolicy].Judged = tally(19999, 0); return c },
 			want: []string{"sdk with a policy: 19,999 requests on all connections are too few to tell, at least 20,000 are needed"},
@@ -85,7 +89,7 @@ func TestJudge(t *testing.T) {
 			if v.OK != (len(tc.want) == 0) {
 				t.Errorf("OK is %v with %d failed claims", v.OK, len(tc.want))
 			}
-			if v.OK && len(v.Proven) != 4 {
+			if v.OK && len(v.Proven) != 5 {
 				t.Errorf("proven: %q", v.Proven)
 			}
 		})

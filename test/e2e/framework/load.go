@@ -120,17 +120,17 @@ func failures(r load.Results) string {
 	return text
 }
 
-// Steady is load of rate requests a second on fresh connections, and of two
-// persistent ones with pauses, half of it POST, of 20 to 1500 ms.
+// Steady is load of rate requests a second on fresh connections, and of
+// eight persistent ones with pauses, half of it POST, of 20 ms to 5 s.
 func Steady(target string, rate float64) load.Config {
 	return load.Config{
 		Target: target, FreshPerSecond: rate, KeepAlivePerSecond: rate / 2, KeepAliveConns: 8, PostPercent: 50,
-		Work: load.Work{MinMillis: 20, MedianMillis: 100, P99Millis: 1200, MaxMillis: 1500}, Seed: 7,
+		Work: load.Work{MinMillis: 20, MedianMillis: 100, P99Millis: 3000, MaxMillis: 5000}, Seed: 7,
 	}
 }
 
 // FreshMix is load of rate requests a second on fresh connections only, half of
-// it POST, of 20 to 1500 ms.
+// it POST, of 20 ms to 5 s.
 func FreshMix(target string, rate float64) load.Config {
 	cfg := Steady(target, rate)
 	cfg.KeepAlivePerSecond, cfg.KeepAliveConns = 0, 0

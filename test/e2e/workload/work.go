@@ -71,15 +71,15 @@ func (w *work) serve(rw http.ResponseWriter, r *http.Request) {
 	name := os.Getenv("POD_NAME") + "\n"
 	rw.Header().Set("X-Pod", os.Getenv("POD_NAME"))
 	rw.Header().Set("Content-Length", strconv.Itoa(len(name)))
-	if w.isDraining() {
-		rw.Header().Set("Connection", "close")
-	}
 	out := http.NewResponseController(rw)
 	if w.flush || r.FormValue("flush") != "" {
 		rw.WriteHeader(http.StatusOK)
 		_ = out.Flush() // a client that went away is no failure of this server
 	}
 	pause(r.Context(), min(time.Duration(ms)*time.Millisecond, maxWork))
+	if w.isDraining() { // asked late: the drain may have begun meanwhile
+		rw.Header().Set("Connection", "close")
+	}
 	_, _ = io.WriteString(rw, name)
 	_ = out.Flush()
 }

@@ -1,0 +1,202 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Outcome is how a drain ended.
+// +kubebuilder:validation:Enum=Drained;TimedOut;Forced;Skipped;Unknown
+type Outcome string
+
+const (
+	// OutcomeDrained: out of rotation, nothing in flight, then SIGTERM.
+	OutcomeDrained Outcome = "Drained"
+	// OutcomeTimedOut: the hold's bound was reached with something still in flight.
+	OutcomeTimedOut Outcome = "TimedOut"
+	// OutcomeForced: killed by SIGKILL: the grace was spent, or a shorter one was asked for.
+	OutcomeForced Outcome = "Forced"
+	// OutcomeSkipped: nothing to hold: the hook could not run, or was released by hand.
+	OutcomeSkipped Outcome = "Skipped"
+	// OutcomeUnknown: the drain status could not be read, or the end was not observed.
+	OutcomeUnknown Outcome = "Unknown"
+)
+
+// Cause of a drain's outcome, in one word that programs can rely on. New ones
+// may be added.
+type Cause string
+
+const (
+	// CauseHoldEnded: the agent saw the pod out of rotation with nothing in flight. Outcome Drained.
+	CauseHoldEnded Cause = "HoldEnded"
+	// CauseBoundReached: the hold's bound came first. Outcome TimedOut.
+	CauseBoundReached Cause = "BoundReached"
+	// CauseGraceSpent: a container was killed because the grace was spent. Outcome Forced.
+	CauseGraceSpent Cause = "GraceSpent"
+	// CauseShorterGrace: the deletion asked for a shorter grace than the pod has. Outcome Forced.
+	CauseShorterGrace Cause = "ShorterGrace"
+	// CauseForceDeleted: the object was removed while containers ran. Outcome Forced.
+	CauseForceDeleted Cause = "ForceDeleted"
+	// CauseNothingRan: no container was running when the deletion came. Outcome Skipped.
+	CauseNothingRan Cause = "NothingRan"
+	// CauseHookFailed: the hook could not be run. Outcome Skipped.
+	CauseHookFailed Cause = "HookFailed"
+	// CauseNoHook: the pod has no hook, as its policy asks. Outcome Skipped.
+	CauseNoHook Cause = "NoHook"
+	// CauseReleased: the agent saw nothing to hold, or was released by hand. Outcome Skipped.
+	CauseReleased Cause = "Released"
+	// CauseStatusUnreadable: the agent could not read the drain status. Outcome Unknown.
+	CauseStatusUnreadable Cause = "StatusUnreadable"
+	// CauseResultUnreadable: the agent's line could not be read. Outcome Unknown.
+	CauseResultUnreadable Cause = "ResultUnreadable"
+	// CauseNoStatus: a hook that reads no drain status held the pod: the
+	// native sleep hook, or the container's own. Outcome Unknown.
+	CauseNoStatus Cause = "NoStatus"
+	// CauseEndedByItself: a container ended before its hold did. Outcome Unknown.
+	CauseEndedByItself Cause = "EndedByItself"
+	// CauseOutOfMemory: a container was killed for want of memory. Outcome Unknown.
+	CauseOutOfMemory Cause = "OutOfMemory"
+	// CauseNodeLost: the pod's node is gone. Outcome Unknown.
+	CauseNodeLost Cause = "NodeLost"
+	// CauseEndNotObserved: nobody saw how the drain ended. Outcome Unknown.
+	CauseEndNotObserved Cause = "EndNotObserved"
+)
+
+// DrainPolicyStatus is what the operator sees.
+type DrainPolicyStatus struct {
+	// observedGeneration is the generation of the spec that this status describes.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// pods that the policy covers now: selected, not ended, not won by another policy.
+	// +optional
+	Pods int32 `json:"pods"`
+
+	// injected is how many of pods carry settings of this policy, of whatever generation.
+	// +optional
+	Injected int32 `json:"injected"`
+
+	// outdated is how many of injected carry settings of an older generation.
+	// +optional
+	Outdated int32 `json:"outdated"`
+
+	// draining is how many pods with settings of this policy are terminating now.
+	// +optional
+	Draining int32 `json:"draining"`
+
+	// drainingPods are the injected pods that are terminating now, oldest
+	// first, at most 256. A drain that is listed here is counted in drains
+	// even when no replica of the operator sees its end.
+	// +optional
+	// +listType=map
+	// +listMapKey=uid
+	// +kubebuilder:validation:MaxItems=256
+	DrainingPods []DrainingPod `json:"drainingPods,omitempty"`
+
+	// drains counts the drains that have ended, by outcome.
+	// +optional
+	Drains DrainCounts `json:"drains,omitzero"`
+
+	// recentDrains are the last drains that ended, newest first, at most 32.
+	// +optional
+	// +listType=map
+	// +listMapKey=uid
+	// +kubebuilder:validation:MaxItems=32
+	RecentDrains []DrainRecord `json:"recentDrains,omitempty"`
+
+	// agentImage is the image of the drain agent that pods get now.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	AgentImage string `json:"agentImage,omitempty"`
+
+	// skipped counts selected pods that are left alone, by reason.
+	// +optional
+	// +listType=map
+	// +listMapKey=reason
+	// +kubebuilder:validation:MaxItems=16
+	Skipped []SkippedPods `json:"skipped,omitempty"`
+
+	// conditions are Ready, PodsInjected, Conflicting, AgentInstallable and
+	// DrainStatusReachable.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// DrainingPod is a pod that is terminating.
+type DrainingPod struct {
+	// name of the pod.
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+	// uid of the pod.
+	// +required
+	// +kubebuilder:validation:MaxLength=64
+	UID string `json:"uid"`
+	// since is when its deletion was accepted.
+	// +required
+	Since metav1.Time `json:"since"`
+}
+
+// SkippedPods counts pods that are left alone for one reason.
+type SkippedPods struct {
+	// reason is why they are left alone.
+	// +required
+	// +kubebuilder:validation:MaxLength=64
+	Reason string `json:"reason"`
+	// pods is how many.
+	// +required
+	Pods int32 `json:"pods"`
+}
+
+// DrainCounts counts drains by outcome.
+type DrainCounts struct {
+	// drained counts the outcome Drained.
+	// +optional
+	Drained int64 `json:"drained"`
+	// timedOut counts the outcome TimedOut.
+	// +optional
+	TimedOut int64 `json:"timedOut"`
+	// forced counts the outcome Forced.
+	// +optional
+	Forced int64 `json:"forced"`
+	// skipped counts the outcome Skipped.
+	// +optional
+	Skipped int64 `json:"skipped"`
+	// unknown counts the outcome Unknown.
+	// +optional
+	Unknown int64 `json:"unknown"`
+}
+
+// DrainRecord is what became of one drain.
+type DrainRecord struct {
+	// pod is the pod's name.
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Pod string `json:"pod"`
+	// uid of the pod.
+	// +required
+	// +kubebuilder:validation:MaxLength=64
+	UID string `json:"uid"`
+	// outcome of the drain.
+	// +required
+	Outcome Outcome `json:"outcome"`
+	// cause of the outcome, in one word that programs can rely on.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Cause Cause `json:"cause,omitempty"`
+	// reason says why in words that a person understands.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Reason string `json:"reason,omitempty"`
+	// durationSeconds from the accepted deletion to the end of the last container, rounded up.
+	// +optional
+	DurationSeconds int32 `json:"durationSeconds"`
+	// inFlight is how many requests were left when the hold ended.
+	// +optional
+	InFlight int64 `json:"inFlight,omitempty"`
+	// endedAt is when the last container ended, or when the pod was seen to be gone.
+	// +required
+	EndedAt metav1.Time `json:"endedAt"`
+}
