@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
+	"github.com/drain-operator/drain-operator/internal/hold"
 	"github.com/drain-operator/drain-operator/test/integration/framework"
 	"github.com/drain-operator/drain-operator/test/perf"
 )
@@ -83,7 +84,17 @@ func (b *bench) create(ctx context.Context, namespace string) (took time.Duratio
 	pod := webPod(namespace)
 	began := time.Now()
 	err = b.env.Client.Create(ctx, pod, client.DryRunAll)
-	return time.Since(began), pod.Labels[v1alpha1.LabelInjected] != "", err
+	return time.Since(began), runsAgent(pod), err
+}
+
+// runsAgent reports whether the pod got the agent, and not a mere sleep.
+func runsAgent(pod *corev1.Pod) bool {
+	for _, c := range pod.Spec.Containers {
+		if c.Lifecycle != nil && c.Lifecycle.PreStop != nil && c.Lifecycle.PreStop.Exec != nil && hold.IsAgentCommand(c.Lifecycle.PreStop.Exec.Command) {
+			return true
+		}
+	}
+	return false
 }
 
 // awaitInjection waits until pods of a namespace are injected.

@@ -18,7 +18,8 @@ const (
 	glance       = 100 * time.Millisecond
 )
 
-// startOperator builds and starts the operator, as a process of its own.
+// startOperator builds and starts the operator, as a process of its own. There
+// are no nodes from which it could tell the delivery.
 func startOperator(ctx context.Context, env *framework.Environment, dir string, say func(string, ...any)) (stop func() error, err error) {
 	say("building and starting the operator")
 	binary, err := framework.Binary(ctx, dir)
@@ -30,7 +31,7 @@ func startOperator(ctx context.Context, env *framework.Environment, dir string, 
 	if err != nil {
 		return nil, err
 	}
-	operator, err := env.Run(ctx, binary, dir, log)
+	operator, err := env.Run(ctx, binary, dir, log, "--agent-delivery=ImageVolume")
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
