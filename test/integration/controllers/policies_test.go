@@ -46,7 +46,7 @@ var _ = Describe("A policy", func() {
 		})).To(Succeed())
 		Eventually(statusOf(ctx, web)).WithTimeout(soon).Should(And(
 			HaveField("Pods", int32(2)), HaveField("Injected", int32(1)), HaveField("Outdated", int32(0)),
-			HaveField("Skipped", map[string]int32{string(plan.ExcludedOptedOut): 1}),
+			HaveField("Skipped", []v1alpha1.SkippedPods{{Reason: string(plan.ExcludedOptedOut), Pods: 1}}),
 			haveCondition(v1alpha1.ConditionPodsInjected, metav1.ConditionTrue, v1alpha1.ReasonPodsSkipped),
 		))
 
