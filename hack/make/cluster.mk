@@ -32,7 +32,7 @@ cluster-load: cluster-bin ## Load images: make cluster-load ARCHIVE="dist/a.tar 
 	@$(CLUSTER_BIN) load $(ARCHIVE)
 
 .PHONY: test-cluster
-test-cluster: ## Test the cluster itself: what tests rely on, and that it leaves nothing behind.
+test-cluster: kubernetes ## Test the cluster itself: what tests rely on, and that it leaves nothing behind.
 	@go test -tags cluster -count=1 -timeout 15m ./test/cluster/
 
 ## Images
