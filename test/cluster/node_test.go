@@ -5,6 +5,7 @@ package cluster_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -17,6 +18,9 @@ import (
 	"syscall"
 	"testing"
 	"text/template"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/drain-operator/drain-operator/hack/image"
 )
@@ -31,6 +35,8 @@ func TestNode(t *testing.T) {
 	pod := h.kubectl(t, "get", "pods", "-l", "app=web", "-o", "jsonpath={.items[0].metadata.name}")
 	podIP := h.kubectl(t, "get", "pod", pod, "-o", "jsonpath={.status.podIP}")
 	serviceIP := h.kubectl(t, "get", "service", "web", "-o", "jsonpath={.spec.clusterIP}")
+
+	h.awaitService(t, "http://"+serviceIP)
 
 	ways := map[string][]string{
 		"service, from a pod, by image volume": {"kubectl", "exec", pod, "--", "/image/web", "get", "http://" + serviceIP},
@@ -169,6 +175,20 @@ func (h *harness) testPortForward(t *testing.T, pod string) {
 }
 
 // inCluster runs "kubectl args…" on the host or "exec args…" on the node.
+// awaitService waits until the node knows a new Service: kube-proxy takes in
+// changes at most once a second.
+func (h *harness) awaitService(t *testing.T, url string) {
+	t.Helper()
+	var last error
+	err := wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, 15*time.Second, true, func(context.Context) (bool, error) {
+		last = h.command("exec", "--", h.web, "get", url).Run()
+		return last == nil, nil
+	})
+	if err != nil {
+		t.Fatalf("the Service does not answer: %v: %v", err, last)
+	}
+}
+
 func (h *harness) inCluster(t *testing.T, args ...string) string {
 	t.Helper()
 	if args[0] == "kubectl" {
