@@ -72,9 +72,14 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	graces, err := telemetry.NewGraces(w.registry)
+	if err != nil {
+		t.Fatal(err)
+	}
 	w.reconciler = newPolicyReconciler(w.client, w.client, Options{
 		Plan:    func() plan.Options { return plan.Options{AgentImage: agentImage, Delivery: plan.ImageVolume} },
 		Metrics: metrics,
+		Graces:  graces,
 		Clock:   w.clock,
 	})
 	w.reconciler.recorder = w.events

@@ -34,3 +34,9 @@ type History struct{}
 func Recommend(f Facts, h History) (v1alpha1.GraceStatus, History) {
 	return v1alpha1.GraceStatus{}, h
 }
+
+// MinRequests is how many requests a recommendation stands on at least.
+const MinRequests = 500
+
+// Noticeable reports whether a person would notice the difference.
+func Noticeable(old, now *v1alpha1.GraceStatus) bool { return *old != *now }

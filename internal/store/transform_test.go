@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/drain-operator/drain-operator/internal/condition"
 	"github.com/drain-operator/drain-operator/internal/plan"
 	"github.com/drain-operator/drain-operator/test/corpus"
 )
@@ -37,14 +38,14 @@ func TestTrimmedPodsAreExcludedAlike(t *testing.T) {
 }
 
 func TestTrimmedNodesDecideAlike(t *testing.T) {
-	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", Labels: map[string]string{"a": "b"}}}
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", Labels: map[string]string{"a": "b", "spot": "no"}}}
 	node.Status.NodeInfo = corev1.NodeSystemInfo{OperatingSystem: "linux", KubeletVersion: "v1.36.3", ContainerRuntimeVersion: "containerd://2.3.7", BootID: "x"}
 	node.Status.Images = []corev1.ContainerImage{{Names: []string{"large"}}}
-	trimmed, err := TrimNode(node)
+	trimmed, err := TrimNode(condition.Ceilings{Notices: []condition.Notice{{Label: "spot", Value: "yes", Seconds: 30}}})(node)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n"}}
+	want := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", Labels: map[string]string{"spot": "no"}}}
 	want.Status.NodeInfo = corev1.NodeSystemInfo{OperatingSystem: "linux", KubeletVersion: "v1.36.3", ContainerRuntimeVersion: "containerd://2.3.7"}
 	if diff := cmp.Diff(want, trimmed); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -52,7 +53,7 @@ func TestTrimmedNodesDecideAlike(t *testing.T) {
 }
 
 func TestTrimToleratesWhatIsNoObject(t *testing.T) {
-	for name, trim := range map[string]func(any) (any, error){"any": Trim, "pod": TrimPod, "node": TrimNode} {
+	for name, trim := range map[string]func(any) (any, error){"any": Trim, "pod": TrimPod, "node": TrimNode(condition.Ceilings{})} {
 		if got, err := trim("tombstone"); err != nil || got != "tombstone" {
 			t.Errorf("%s: got %v, %v", name, got, err)
 		}

@@ -107,12 +107,16 @@ func startReplica(ctx context.Context, lease string) *replica {
 	Expect(err).NotTo(HaveOccurred())
 	drains, err := telemetry.NewDrains(r.metrics)
 	Expect(err).NotTo(HaveOccurred())
+	graces, err := telemetry.NewGraces(r.metrics)
+	Expect(err).NotTo(HaveOccurred())
 	running, stop := context.WithCancel(ctx)
 	r.stop, r.elected = stop, manager.Elected()
 	Expect(controllers.Setup(running, manager, controllers.Options{
 		Plan:    func() plan.Options { return plan.Options{AgentImage: agentImage, Delivery: plan.ImageVolume} },
 		Metrics: drains,
+		Graces:  graces,
 		Clock:   clock.RealClock{},
+		Observer: func(*v1alpha1.DrainPolicy) observe.Observer { return r },
 	})).To(Succeed())
 	go func() { r.ended <- manager.Start(running) }()
 	DeferCleanup(r.kill)
