@@ -1,10 +1,11 @@
 ## Demo
 
-# More flags of test/demo/cmd/demo, such as DEMO_FLAGS="-treatments none,policy -restarts 1".
+# More flags of test/demo/cmd/demo, such as DEMO_FLAGS="-treatments none,policy -restarts 1",
+# or DEMO_FLAGS="-chapters grace".
 DEMO_FLAGS ?=
 
 .PHONY: demo
-demo: cluster-bin ## Show on real pods what a rollout drops with and without a DrainPolicy (reports/demo.html).
+demo: cluster-bin ## Show on real pods what rollouts drop with and without a DrainPolicy, and what a grace costs (reports/demo.html).
 	@go build -o bin/demo ./test/demo/cmd/demo
 	@$(CLUSTER_BIN) run -- $(MAKE) --no-print-directory demo-on-cluster
 
@@ -13,4 +14,4 @@ demo: cluster-bin ## Show on real pods what a rollout drops with and without a D
 demo-on-cluster: deploy
 	@$(MAKE) --no-print-directory image IMAGES=drain-examples PLATFORMS=linux/$$(go env GOARCH)
 	@$(MAKE) --no-print-directory cluster-load ARCHIVE=dist/drain-examples.tar
-	@bin/demo $(DEMO_FLAGS)
+	@PATH="$$PATH:$$($(CLUSTER_BIN) bin)" bin/demo $(DEMO_FLAGS)

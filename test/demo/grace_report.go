@@ -65,10 +65,21 @@ func (r GraceReport) Headline() string {
 	var parts []string
 	for _, f := range r.Figures {
 		n := f.All()
-		parts = append(parts, fmt.Sprintf("Grace %s: %s of %s requests cut, a node with a hanging pod drained in %s.",
-			f.Title(), amount(n.Failed()), number(n.Requests), Seconds(f.NodeDrained)))
+		parts = append(parts, fmt.Sprintf("%s cut %s of %s requests, and a node with a hanging pod was drained after %s.",
+			f.named(), amount(n.Failed()), number(n.Requests), Seconds(f.NodeDrained)))
 	}
 	return strings.Join(parts, " ")
+}
+
+// named is the grace as the subject of a sentence.
+func (f GraceFigures) named() string {
+	switch f.Setting {
+	case Usual:
+		return fmt.Sprintf("The default grace of %s", f.Seconds())
+	case Short:
+		return fmt.Sprintf("A grace of %s", f.Seconds())
+	}
+	return fmt.Sprintf("The tuned one of %s", f.Seconds())
 }
 
 // Cut says in words when requests were cut.
