@@ -42,6 +42,11 @@ func (h Histogram) Residual(quantile float64) (residual time.Duration, tooCoarse
 	beyond, far := h.beyond(), 0.0
 	if beyond > 0 {
 		last := h.lastBound()
+		if h.SlackSeconds > 0 {
+			// Some of these may have been shorter than this last bound, which
+			// is another histogram's. Worst is that one took all the time.
+			beyond = min(beyond, 1)
+		}
 		far = max(total-h.leastFinite(), beyond*last)
 		// Without a sum there is no telling how long these took.
 		if !exact || far-beyond*last > allowed*total {
@@ -49,6 +54,19 @@ func (h Histogram) Residual(quantile float64) (residual time.Duration, tooCoarse
 		}
 	}
 	return duration(h.solve(far, beyond, allowed*total)), false
+}
+
+// ResidualOfAll returns how long it takes, with the probability quantile, until
+// all requests that a pod has in flight are done. inFlight is how many it has on
+// average: by Little's law what all requests of a while took together, divided
+// by the length of that while and the number of pods.
+//
+// P(one or more last longer) is at most how many do on average, inFlight ×
+// P(residual > x), whether or not they depend on each other; so it is the
+// residual at the quantile 1 - (1-quantile)/inFlight. Below one in flight it is
+// Residual itself: a pod that is mostly idle is no reason to cut more of the few.
+func (h Histogram) ResidualOfAll(quantile, inFlight float64) (residual time.Duration, tooCoarse bool) {
+	return h.Residual(1 - (1-clampQuantile(quantile))/max(1, inFlight))
 }
 
 // solve returns the x, in seconds, at which all (L-x)+ come to target seconds,
