@@ -58,8 +58,7 @@ func (h Histogram) Residual(quantile float64) (residual time.Duration, tooCoarse
 
 // ResidualOfAll returns how long it takes, with the probability quantile, until
 // all requests that a pod has in flight are done. inFlight is how many it has on
-// average: by Little's law what all requests of a while took together, divided
-// by the length of that while and the number of pods.
+// average (see InFlight).
 //
 // P(one or more last longer) is at most how many do on average, inFlight ×
 // P(residual > x), whether or not they depend on each other; so it is the
@@ -67,6 +66,21 @@ func (h Histogram) Residual(quantile float64) (residual time.Duration, tooCoarse
 // Residual itself: a pod that is mostly idle is no reason to cut more of the few.
 func (h Histogram) ResidualOfAll(quantile, inFlight float64) (residual time.Duration, tooCoarse bool) {
 	return h.Residual(1 - (1-clampQuantile(quantile))/max(1, inFlight))
+}
+
+// InFlight is how many of these requests a pod had in flight on average, when
+// they came to so many pods in so long a while: by Little's law, the time that
+// they took together divided by the time that there was. Never less than it is;
+// +Inf when not even that is known.
+func (h Histogram) InFlight(while time.Duration, pods int) float64 {
+	total, exact := h.totalSeconds()
+	if !exact {
+		total = h.mostSeconds()
+	}
+	if total == 0 {
+		return 0
+	}
+	return total / (while.Seconds() * float64(pods))
 }
 
 // solve returns the x, in seconds, at which all (L-x)+ come to target seconds,
@@ -113,16 +127,22 @@ func (h Histogram) leastFinite() float64 {
 // totalSeconds is what all requests took together: the exact sum, or if that is
 // not known or cannot be, the least that it was.
 func (h Histogram) totalSeconds() (total float64, exact bool) {
-	lowest, most := max(0, least(h.Buckets)-h.SlackSeconds), 0.0
-	for _, b := range h.Buckets {
-		if b.Count > 0 {
-			most += b.Count * b.UpperBound
-		}
-	}
+	lowest, most := max(0, least(h.Buckets)-h.SlackSeconds), h.mostSeconds()
 	// Sums and products are rounded, in another order each.
 	const rounding = 1e-9
 	if h.SumSeconds >= lowest*(1-rounding) && h.SumSeconds <= most*(1+rounding) {
 		return h.SumSeconds, true
 	}
 	return lowest, false
+}
+
+// mostSeconds is the most that all requests can have taken together.
+func (h Histogram) mostSeconds() float64 {
+	most := 0.0
+	for _, b := range h.Buckets {
+		if b.Count > 0 {
+			most += b.Count * b.UpperBound
+		}
+	}
+	return most
 }
