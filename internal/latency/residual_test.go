@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+	"time"
 )
 
 // Requests arrive by themselves and in crowds, and a look at a random moment
@@ -89,6 +90,62 @@ func checkResidual(t *testing.T, times, found []float64, q float64) {
 			if !tooCoarse && told.Seconds() < low {
 				t.Errorf("%s, sum %t: quantile %v told as %v, found at least %.3f s", name, withSum, q, told, low)
 			}
+		}
+	}
+}
+
+func TestResidualOfAll(t *testing.T) {
+	// All take 1 s: what is left is spread evenly, to 1 - 0.01/n.
+	h := Histogram{Buckets: []Bucket{{1, 100}, {inf, 0}}, SumSeconds: 100}
+	cases := map[string]struct {
+		inFlight float64
+		want     time.Duration
+	}{
+		"one":             {1, 990 * time.Millisecond},
+		"a tenth of one":  {0.1, 990 * time.Millisecond},
+		"ten":             {10, 999 * time.Millisecond},
+		"nobody knows":    {inf, time.Second},
+		"none whatsoever": {0, 990 * time.Millisecond},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			got, tooCoarse := h.ResidualOfAll(0.99, c.inFlight)
+			if tooCoarse || (got-c.want).Abs() > time.Microsecond {
+				t.Errorf("%v, too coarse %t, want %v", got, tooCoarse, c.want)
+			}
+		})
+	}
+}
+
+func TestInFlight(t *testing.T) {
+	nan := math.NaN()
+	cases := map[string]struct {
+		h    Histogram
+		want float64
+	}{
+		"the sum is known":             {Histogram{Buckets: []Bucket{{1, 300}, {2, 300}}, SumSeconds: 600}, 5},
+		"it is not":                    {Histogram{Buckets: []Bucket{{1, 300}, {2, 300}}, SumSeconds: nan}, 7.5},
+		"it is more than buckets hold": {Histogram{Buckets: []Bucket{{1, 300}, {2, 300}}, SumSeconds: 600_000}, 7.5},
+		"nor the longest ones":         {Histogram{Buckets: []Bucket{{1, 300}, {inf, 1}}, SumSeconds: nan}, inf},
+		"no requests":                  {Histogram{}, 0},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := c.h.InFlight(time.Minute, 2); got != c.want {
+				t.Errorf("%v in flight, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+// A sum that the buckets rule out, in another unit say, counts for nothing.
+func TestResidualOfASumThatCannotBe(t *testing.T) {
+	for _, sum := range []float64{math.NaN(), 0, 99, 1101, 200_000} {
+		h := Histogram{Buckets: []Bucket{{1, 100}, {2, 0}, {10, 50}, {20, 25}, {inf, 0}}, SumSeconds: sum}
+		// At least, 50 took 2 s and 25 took 10 s: 350 s, of which 1% may be
+		// left: 25 × (20 - x).
+		if got, _ := h.Residual(0.99); got != 19860*time.Millisecond {
+			t.Errorf("with a sum of %v: %v", sum, got)
 		}
 	}
 }
