@@ -19,20 +19,22 @@ const (
 // down would differ with every look.
 func (r *round) measuredReason(until time.Time) string {
 	wanted := r.asked()
+	if r.Latency.TooCoarse {
+		return limited(fmt.Sprintf("%s, the last bound of the histogram, which is too coarse to say more → %d s (maxSeconds)%s",
+			r.latencyWords(), r.set.max, r.standsWords(r.set.max, until)))
+	}
 	sum := r.latencyWords() + r.budgetWords() + "; + propagation " + r.propagationWords() +
 		" + shutdown " + r.shutdownWords() + " → " + secondsWords(wanted)
-	stands := int64(r.status.RecommendedSeconds)
 	switch bounded := r.set.clamp(wanted); {
 	case wanted > bounded:
 		sum += fmt.Sprintf(", at most %d s (maxSeconds)", bounded)
 	case wanted < bounded:
 		sum += fmt.Sprintf(", at least %d s (minSeconds)", bounded)
 	}
-	return limited(sum + r.standsWords(stands, r.set.clamp(wanted), until))
+	return limited(sum + r.standsWords(r.set.clamp(wanted), until))
 }
 
-// asked is the grace that measurements ask for now. Seconds, not clamped; 0
-// when it is more than can be said.
+// asked is the grace that measurements ask for now. Seconds, not clamped.
 func (r *round) asked() int64 {
 	wanted := r.wanted()
 	if !r.shutdown.known {
@@ -42,16 +44,24 @@ func (r *round) asked() int64 {
 }
 
 // standsWords says what became of what was asked for.
-func (r *round) standsWords(stands, wanted int64, until time.Time) string {
-	was := int64(r.was.RecommendedSeconds)
+func (r *round) standsWords(wanted int64, until time.Time) string {
+	stands := int64(r.status.RecommendedSeconds)
+	words := ""
 	switch {
-	case stands > wanted && r.raisedNow():
-		return fmt.Sprintf("; %s (was %d s)", r.raisedWords(stands), was)
-	case stands > wanted && r.Latency.RequestsUnknown:
-		return fmt.Sprintf("; stays %d s: a value without a number of requests only raises it", stands)
-	case stands > wanted:
-		return fmt.Sprintf("; stays %d s until %s at least", stands, until.UTC().Add(time.Minute-1).Format(clock))
-	case was != 0 && was != stands:
+	case stands <= wanted:
+	case r.raisedNow():
+		words = "; " + r.raisedWords(stands)
+	case r.Latency.RequestsUnknown:
+		words = fmt.Sprintf("; stays %d s: a value without a number of requests only raises it", stands)
+	default:
+		words = fmt.Sprintf("; stays %d s until %s", stands, until.UTC().Add(time.Minute-1).Format(clock))
+	}
+	return words + r.wasWords(stands)
+}
+
+// wasWords says what was recommended before, where that was something else.
+func (r *round) wasWords(stands int64) string {
+	if was := int64(r.was.RecommendedSeconds); was != 0 && was != stands {
 		return fmt.Sprintf(" (was %d s)", was)
 	}
 	return ""
@@ -68,13 +78,12 @@ func (r *round) raisedWords(stands int64) string {
 // staysReason says what stands, and why nothing new is recommended.
 func (r *round) staysReason() string {
 	stands := int64(r.status.RecommendedSeconds)
-	was := int64(r.was.RecommendedSeconds)
 	end := fmt.Sprintf(": %d s stays", stands)
-	switch {
-	case r.raisedNow() && was != stands:
-		end = "; " + r.raisedWords(stands) + fmt.Sprintf(" (was %d s)", was)
-	case was != stands:
-		end = fmt.Sprintf("; with shutdown %s → %d s (was %d s)", r.shutdownWords(), stands, was)
+	switch was := r.wasWords(stands); {
+	case r.raisedNow():
+		end = "; " + r.raisedWords(stands) + was
+	case was != "":
+		end = fmt.Sprintf("; with shutdown %s → %d s%s", r.shutdownWords(), stands, was)
 	}
 	return limited(r.missingWords() + end)
 }
@@ -107,10 +116,7 @@ func (r *round) unmeasuredReason(grace int64) string {
 	case stands > grace:
 		sum += fmt.Sprintf(", at least %d s (minSeconds)", stands)
 	}
-	if was := int64(r.was.RecommendedSeconds); was != 0 && was != stands {
-		sum += fmt.Sprintf(" (was %d s)", was)
-	}
-	return limited(sum)
+	return limited(sum + r.wasWords(stands))
 }
 
 func (r *round) latencyWords() string {
@@ -121,16 +127,13 @@ func (r *round) latencyWords() string {
 	}
 	than := ""
 	if p.TooCoarse {
-		than = "beyond the histogram's last bound, "
+		than = "more than "
 	}
 	return fmt.Sprintf("P%s %s%s over %s (%s)", r.set.percentile, than, durationWords(bounded(p.Latency)), r.overWords(), requests)
 }
 
 // budgetWords says what the budget is, and which of its parts decided.
 func (r *round) budgetWords() string {
-	if r.Latency.TooCoarse {
-		return ": too coarse to say how much is needed"
-	}
 	margin := fmt.Sprintf(" + %d %% → %s", r.set.margin, durationWords(r.need.latency))
 	switch budget := r.need.budget(); {
 	case budget == r.need.latency:

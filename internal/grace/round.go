@@ -38,7 +38,7 @@ func (r *round) unmeasuredTerm() int64 {
 // known, the hold keeps what pods had for it.
 func (r *round) standing() int64 {
 	switch {
-	case r.was.RecommendedSeconds == 0:
+	case r.was.HoldSeconds == nil && r.was.RecommendedSeconds == 0:
 		return 0
 	case r.was.HoldSeconds == nil:
 		return min(r.unmeasuredTerm(), mostSeconds)
