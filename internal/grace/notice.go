@@ -12,7 +12,7 @@ import (
 const (
 	// latencyEvery is how often a latency that changes nothing else is told: one
 	// that wavers between two buckets would be with every look.
-	latencyEvery = 5 * time.Minute
+	latencyEvery = 15 * time.Minute
 
 	// fewRequests is when a policy that had enough requests has lost them. Less
 	// than MinRequests: around that, the number wavers.
@@ -20,9 +20,11 @@ const (
 )
 
 // Noticeable says that a person would notice the difference, so that a write
-// is due: of the grace, its parts, the grace that pods have, and of the
-// latency by more than a tenth. Otherwise the old status is to be kept: the
-// number of requests, the time of the look and the wording change always.
+// is due: of the grace, its parts, the grace that pods have, of the latency by
+// more than a tenth (every quarter of an hour at most, when nothing else
+// changed), and of having enough requests. Otherwise the old status is to be
+// kept: the number of requests, the time of the look and the wording change
+// always.
 func Noticeable(old, now *v1alpha1.GraceStatus) bool {
 	if old == nil || now == nil {
 		return old != now
