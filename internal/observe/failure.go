@@ -1,10 +1,14 @@
 package observe
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/url"
 	"strings"
+	"syscall"
 	"unicode"
 	"unicode/utf8"
 )
@@ -65,4 +69,15 @@ func withoutURL(err error) error {
 		return u.Err
 	}
 	return err
+}
+
+// isTransport says whether an error is one of getting an answer, and not of
+// reading it.
+func isTransport(err error) bool {
+	var (
+		u *url.Error
+		n net.Error
+	)
+	return errors.As(err, &u) || errors.As(err, &n) || errors.Is(err, context.Canceled) ||
+		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
 }
