@@ -184,7 +184,6 @@ func checkClientConfig(c config.HTTPClientConfig) error {
 // clientFiles are the files that a client configuration names, by field.
 func clientFiles(c config.HTTPClientConfig) map[string]string {
 	files := map[string]string{
-		"bearer_token_file":    c.BearerTokenFile,
 		"tls_config.ca_file":   c.TLSConfig.CAFile,
 		"tls_config.cert_file": c.TLSConfig.CertFile,
 		"tls_config.key_file":  c.TLSConfig.KeyFile,
