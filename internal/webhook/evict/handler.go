@@ -48,18 +48,26 @@ type asked struct {
 // Handle always allows. An error or a panic is logged and counted, and the
 // eviction stays as it is.
 func (h *Handler) Handle(ctx context.Context, req admission.Request) admission.Response {
-	response, answer := h.answer(ctx, req)
+	var e asked
+	response, answer := h.answer(ctx, req, &e)
 	if answer.Err != nil {
 		logf.FromContext(ctx).Error(answer.Err, "the eviction goes on with the grace that it asks for")
 	}
-	if req.DryRun == nil || !*req.DryRun {
+	if !isDryRun(req, e) {
 		h.Recorder.Record(answer)
 	}
 	return response
 }
 
-// answer turns whatever can go wrong into an answer that allows.
-func (h *Handler) answer(ctx context.Context, req admission.Request) (response admission.Response, answer eviction.Answer) {
+// isDryRun: an eviction may say so in two places, and the API server looks at
+// both.
+func isDryRun(req admission.Request, e asked) bool {
+	return req.DryRun != nil && *req.DryRun || e.DeleteOptions != nil && len(e.DeleteOptions.DryRun) > 0
+}
+
+// answer reads the eviction into e, and turns whatever can go wrong into an
+// answer that allows.
+func (h *Handler) answer(ctx context.Context, req admission.Request, e *asked) (response admission.Response, answer eviction.Answer) {
 	response = admission.Allowed("")
 	defer func() {
 		if r := recover(); r != nil {
@@ -69,13 +77,12 @@ func (h *Handler) answer(ctx context.Context, req admission.Request) (response a
 	if !isEviction(req) {
 		return response, eviction.Answer{Result: eviction.ResultNotConcerned}
 	}
-	var e asked
-	if err := json.Unmarshal(req.Object.Raw, &e); err != nil {
+	if err := json.Unmarshal(req.Object.Raw, e); err != nil {
 		return response, failed(fmt.Errorf("reading the eviction: %w", err))
 	}
-	answer = h.decide(ctx, req, e)
+	answer = h.decide(ctx, req, *e)
 	if answer.Result == eviction.ResultLengthened {
-		response = admission.Patched("", lengthen(e, answer.GraceSeconds))
+		response = admission.Patched("", lengthen(*e, answer.GraceSeconds))
 	}
 	return response, answer
 }

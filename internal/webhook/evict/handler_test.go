@@ -72,8 +72,8 @@ func TestLengthens(t *testing.T) {
 		"empty options": {`{"deleteOptions":{}}`, `{"deleteOptions":{"gracePeriodSeconds":300}}`},
 		"the pod's own": {`{"deleteOptions":{"gracePeriodSeconds":90}}`, `{"deleteOptions":{"gracePeriodSeconds":300}}`},
 		"fields of a newer version": {
-			`{"future":1,"deleteOptions":{"gracePeriodSeconds":null,"dryRun":["All"],"future":2}}`,
-			`{"future":1,"deleteOptions":{"gracePeriodSeconds":300,"dryRun":["All"],"future":2}}`,
+			`{"future":1,"deleteOptions":{"gracePeriodSeconds":null,"future":2}}`,
+			`{"future":1,"deleteOptions":{"gracePeriodSeconds":300,"future":2}}`,
 		},
 	}
 	for name, tc := range tests {
@@ -169,13 +169,17 @@ func TestOtherEvictionsGoOnAsTheyAre(t *testing.T) {
 }
 
 func TestDryRunsAreAnsweredAndNotCounted(t *testing.T) {
-	h, r := handler()
-	request := creation(`{}`)
-	request.DryRun = ptr.To(true)
-	if response := h.Handle(t.Context(), request); !response.Allowed || len(response.Patches) != 1 {
-		t.Errorf("allowed: %t, operations: %v", response.Allowed, response.Patches)
-	}
-	if len(r.answers) > 0 {
-		t.Errorf("recorded %+v", r.answers)
+	byRequest := creation(`{}`)
+	byRequest.DryRun = ptr.To(true)
+	for name, request := range map[string]admission.Request{
+		"by the request": byRequest, "by its options": creation(`{"deleteOptions":{"dryRun":["All"]}}`),
+	} {
+		h, r := handler()
+		if response := h.Handle(t.Context(), request); !response.Allowed || len(response.Patches) != 1 {
+			t.Errorf("%s: allowed: %t, operations: %v", name, response.Allowed, response.Patches)
+		}
+		if len(r.answers) > 0 {
+			t.Errorf("%s: recorded %+v", name, r.answers)
+		}
 	}
 }
