@@ -31,6 +31,7 @@ import (
 	"github.com/drain-operator/drain-operator/internal/registration"
 	"github.com/drain-operator/drain-operator/internal/store"
 	"github.com/drain-operator/drain-operator/internal/telemetry"
+	"github.com/drain-operator/drain-operator/internal/webhook/evict"
 	"github.com/drain-operator/drain-operator/internal/webhook/inject"
 )
 
@@ -130,14 +131,22 @@ func addWebhook(mgr ctrl.Manager, policies *store.Store, options func() plan.Opt
 	}
 	handler := inject.NewHandler(mgr.GetScheme(), policies.Policies, options, recorder)
 	mgr.GetWebhookServer().Register(registration.InjectPath, &admission.Webhook{Handler: handler})
+	evictions, err := telemetry.NewEvictions(metrics.Registry)
+	if err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
+	mgr.GetWebhookServer().Register(registration.EvictPath, &admission.Webhook{
+		Handler: &evict.Handler{Pods: policies.Pod, Policies: policies.Policies, Recorder: evictions},
+	})
 	return nil
 }
 
 func addRegistration(mgr ctrl.Manager, policies *store.Store, o options) error {
 	reconciler := &controllers.WebhookReconciler{
-		Client:     mgr.GetClient(),
-		Uncached:   mgr.GetAPIReader(),
-		Namespaces: policies.Namespaces,
+		Client:             mgr.GetClient(),
+		Uncached:           mgr.GetAPIReader(),
+		Namespaces:         policies.Namespaces,
+		EvictionNamespaces: policies.EvictionNamespaces,
 		Target: registration.Target{
 			Service: types.NamespacedName{Namespace: o.namespace, Name: webhookService},
 			URL:     o.webhookURL,
