@@ -53,7 +53,9 @@ type GraceConfig struct {
 	Load load.Config
 	// WindowSeconds is how far back the operator looks: demos are short.
 	WindowSeconds int64
-	// LearnFor is for how long it learns at least, LearnTimeout at most.
+	// LearnFor is for how long it learns at least, LearnTimeout at most. The
+	// operator wants to have seen thousands of requests before it gives pods less
+	// than their owner did.
 	LearnFor, LearnTimeout time.Duration
 	// Tunings bounds the restarts until all pods have what is recommended.
 	Tunings int
@@ -79,7 +81,7 @@ func DefaultGrace() GraceConfig {
 			Work: load.Work{MinMillis: 50, MedianMillis: 1300, P99Millis: 4500, MaxMillis: 10_000},
 		},
 		WindowSeconds: 60,
-		LearnFor:      20 * time.Second, LearnTimeout: 3 * time.Minute,
+		LearnFor:      60 * time.Second, LearnTimeout: 3 * time.Minute,
 		Tunings: 3,
 		Warmup:  6 * time.Second, Settle: 2 * time.Second,
 		RestartTimeout: 2 * time.Minute, DrainTimeout: 2 * time.Minute,
