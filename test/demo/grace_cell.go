@@ -36,7 +36,8 @@ type GraceCell struct {
 	// Recommended is what the policy's status said, each grace once, in the
 	// order in which it came up.
 	Recommended []v1alpha1.GraceStatus
-	// Observed is the policy's condition LatencyObserved at the end.
+	// Observed is the policy's condition LatencyObserved when the drain of the
+	// node began, which leaves no pod to look at.
 	Observed string
 }
 
@@ -110,7 +111,7 @@ func (c GraceCell) GraceFigures() GraceFigures {
 }
 
 func (f *GraceFigures) addLives(c GraceCell) {
-	base, took, hung := Figures{Outcomes: map[string]int{}}, []time.Duration{}, []time.Duration{}
+	base, took, hanging := Figures{Outcomes: map[string]int{}}, []time.Duration{}, []time.Duration{}
 	for _, l := range c.Drained() {
 		base.count(l)
 		base.Owed += c.owed(l)
@@ -125,13 +126,22 @@ func (f *GraceFigures) addLives(c GraceCell) {
 			took = append(took, l.Took())
 			continue
 		}
-		hung = append(hung, l.Took())
-		if l.Outcome == hold.OutcomeTimedOut {
+		hanging = append(hanging, l.Took())
+		if hung(l) {
 			f.Hanging++
 		}
 	}
-	f.Took, f.Hung = spread(took), spread(hung)
+	f.Took, f.Hung = spread(took), spread(hanging)
 	f.Drains, f.Injected, f.Killed, f.Owed, f.Outcomes = base.Drains, base.Injected, base.Killed, base.Owed, base.Outcomes
+}
+
+// graceSlack is by how much a pod that takes all of its grace may seem to end
+// before it: its process ends by itself within that time of SIGTERM.
+const graceSlack = 2 * time.Second
+
+// hung says whether a pod took its whole grace without ever being drained.
+func hung(l Life) bool {
+	return l.Outcome != hold.OutcomeDrained && l.Took() >= time.Duration(l.Grace)*time.Second-graceSlack
 }
 
 // because is what the operator said of a grace from measurements.

@@ -65,7 +65,7 @@ func (a *advice) words() string {
 	return fmt.Sprintf("%d s recommended", a.latest.RecommendedSeconds)
 }
 
-// all is everything that was recommended, and the last of LatencyObserved.
+// all is everything that was recommended so far, and what LatencyObserved is.
 func (a *advice) all() (grace []v1alpha1.GraceStatus, observed string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -86,8 +86,13 @@ func drainNode(ctx context.Context, node string, s Setting, timeout time.Duratio
 	return d, nil
 }
 
-// leak makes a pod of the example count one request too many for ever.
+// leak makes a pod of the example count one request too many for ever. Of its
+// ReplicaSet, it is the first to go.
 func (c *cluster) leak(ctx context.Context, namespace, pod string) error {
+	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:"-1"}}}`, corev1.PodDeletionCost)
+	if _, err := c.typed.CoreV1().Pods(namespace).Patch(ctx, pod, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+		return fmt.Errorf("making pod %s/%s the first to go: %w", namespace, pod, err)
+	}
 	_, err := c.typed.CoreV1().RESTClient().Post().Namespace(namespace).Resource("pods").
 		Name(pod + ":9090").SubResource("proxy").Suffix("leak").DoRaw(ctx)
 	if err != nil {

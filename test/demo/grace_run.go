@@ -31,7 +31,9 @@ func (d *runner) grace(ctx context.Context) ([]GraceCell, error) {
 	defer following.Wait()
 	defer stopWatching()
 	for _, r := range runs {
-		following.Go(func() { r.follow(watching) })
+		if r.cell.Setting == Tuned {
+			following.Go(func() { r.follow(watching) })
+		}
 	}
 	return d.graceStages(ctx, runs)
 }
@@ -95,7 +97,6 @@ func (d *runner) graceCells(ctx context.Context, runs []*graceRun) ([]GraceCell,
 		if err := r.finish(ctx); err != nil {
 			return nil, err
 		}
-		r.cell.Recommended, r.cell.Observed = r.advice.all()
 		cells = append(cells, r.cell)
 	}
 	return cells, d.cluster.uncordon(ctx)
@@ -159,6 +160,7 @@ func (r *graceRun) drain(ctx context.Context) error {
 		return err
 	}
 	old := r.pods.lives()
+	r.cell.Recommended, r.cell.Observed = r.advice.all()
 	if err := r.loader.Stop(ctx); err != nil {
 		return err
 	}

@@ -122,7 +122,7 @@ func TestJudgeGrace(t *testing.T) {
 		},
 		"latency that is no longer seen": {
 			edit: func(c []GraceFigures) []GraceFigures { c[tuned].Observed = "False"; return c },
-			want: []string{`grace tuned, 20 s: LatencyObserved was "False" at the end`},
+			want: []string{`grace tuned, 20 s: LatencyObserved was "False" when the drain of the node began`},
 		},
 		"a tuned grace that is longer than the default": {
 			edit: func(c []GraceFigures) []GraceFigures {

@@ -52,7 +52,7 @@ func (v *Verdict) measured(f GraceFigures) {
 	case f.Measured < f.Drains || f.Because == nil:
 		v.fail("grace %s: only %d of %d pods had a grace that the operator had worked out from measurements", f.Title(), f.Measured, f.Drains)
 	case f.Observed != "True":
-		v.fail("grace %s: LatencyObserved was %q at the end", f.Title(), f.Observed)
+		v.fail("grace %s: LatencyObserved was %q when the drain of the node began", f.Title(), f.Observed)
 	default:
 		v.prove("grace %s: all %d pods had what the operator had worked out", f.Title(), f.Drains)
 	}
