@@ -26,6 +26,7 @@ import (
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 	"github.com/drain-operator/drain-operator/controllers"
 	"github.com/drain-operator/drain-operator/internal/certs"
+	"github.com/drain-operator/drain-operator/internal/observe"
 	"github.com/drain-operator/drain-operator/internal/plan"
 	"github.com/drain-operator/drain-operator/internal/registration"
 	"github.com/drain-operator/drain-operator/internal/store"
@@ -79,7 +80,7 @@ func run(ctx context.Context, config *rest.Config, o options) error {
 		func() error { return addWebhook(mgr, policies, options) },
 		func() error { return addRegistration(mgr, policies, o) },
 		func() error { return addRotator(mgr, o) },
-		func() error { return addControllers(ctx, mgr, options) },
+		func() error { return addControllers(ctx, mgr, options, o) },
 		func() error { return addHealth(ctx, mgr, serving) },
 	} {
 		if err := add(); err != nil {
@@ -172,10 +173,30 @@ func addRotator(mgr ctrl.Manager, o options) error {
 	return rotator.SetupWithManager(mgr)
 }
 
-func addControllers(ctx context.Context, mgr ctrl.Manager, options func() plan.Options) error {
+func addControllers(ctx context.Context, mgr ctrl.Manager, options func() plan.Options, o options) error {
 	drains, err := telemetry.NewDrains(metrics.Registry)
 	if err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
-	return controllers.Setup(ctx, mgr, controllers.Options{Plan: options, Metrics: drains, Clock: clock.RealClock{}})
+	graces, err := telemetry.NewGraces(metrics.Registry)
+	if err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
+	sources, err := o.sources()
+	if err != nil {
+		return err
+	}
+	ceilings, err := o.ceilings()
+	if err != nil {
+		return err
+	}
+	return controllers.Setup(ctx, mgr, controllers.Options{
+		Plan:       options,
+		Metrics:    drains,
+		Graces:     graces,
+		Clock:      clock.RealClock{},
+		Observer:   observe.New(sources, observe.Limits{}).For,
+		LookPeriod: o.latencyPeriod,
+		Ceilings:   ceilings,
+	})
 }
