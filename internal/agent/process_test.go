@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -94,11 +95,22 @@ func busyPort(t *testing.T) int32 {
 	t.Helper()
 	l, port := listen(t, "")
 	dialPort(t, port, "work")
-	conn, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
+	accepted := make(chan net.Conn, 16) // kept: one that is collected is closed
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				close(accepted)
+				return
+			}
+			accepted <- conn
+		}
+	}()
+	first, ok := <-accepted
+	if !ok {
+		t.Fatal("the work was not accepted")
 	}
-	t.Cleanup(func() { _ = conn.Close() }) // and not before: it would be closed when it is collected
+	t.Cleanup(func() { _ = first.Close() })
 	return port
 }
 
