@@ -39,7 +39,8 @@ type Facts struct {
 //
 //	clamp(min, max, HoldSeconds + shutdown)
 //
-// where shutdown is the spec's, else ShutdownSeconds, else the pod's own grace.
+// where shutdown is the spec's, else ShutdownSeconds, else the pod's own grace,
+// which then is the least that it gets.
 // Without HoldSeconds nothing is measured, and a pod gets what it would get
 // without a source of latency: never less than its own.
 func Recommend(f Facts, h History) (v1alpha1.GraceStatus, History) {

@@ -108,9 +108,9 @@ func (r *round) recommend(term int64) {
 func (r *round) split(term int64) (hold, grace int64) {
 	if !r.shutdown.known {
 		hold = min(term, r.set.max)
-		return hold, r.set.clamp(hold + r.own)
+		return hold, r.within(hold + r.own)
 	}
-	grace = r.set.clamp(term)
+	grace = r.within(term)
 	hold = grace - r.shutdown.seconds
 	if grace < term && !r.shutdown.given {
 		hold = max(hold, grace/2)
@@ -121,6 +121,16 @@ func (r *round) split(term int64) (hold, grace int64) {
 // slackSeconds is by how much a drain that used its hold up may seem shorter
 // than it: timestamps of whole seconds, and the 2 s that the kubelet leaves.
 const slackSeconds = 3
+
+// within bounds a grace. Where the shutdown is the pod's own grace, since it is
+// not known, no pod gets less than that.
+func (r *round) within(grace int64) int64 {
+	grace = r.set.clamp(grace)
+	if !r.shutdown.known {
+		grace = max(grace, r.own)
+	}
+	return grace
+}
 
 // react raises the term by one step when a drain ended late that more time
 // would have helped: once per window. A drain that took less than the hold that
