@@ -20,7 +20,16 @@ func (r *round) wanted() int64 {
 	if r.shutdown.known {
 		hold += seconds(r.shutdown.seconds)
 	}
-	return min(onGrid(hold), mostSeconds)
+	return min(max(onGrid(hold), r.floor()), mostSeconds)
+}
+
+// floor is the term below which too few requests speak for going: the own
+// grace. Where the shutdown is not known, no pod gets less in any case.
+func (r *round) floor() int64 {
+	if !r.shutdown.known || r.Latency.RequestsUnknown || r.Latency.Requests >= RequestsToShorten {
+		return 0
+	}
+	return r.own
 }
 
 // unmeasuredTerm is the term of a pod without measurements: what requests in
@@ -42,6 +51,8 @@ func (r *round) standing() int64 {
 		return 0
 	case r.was.HoldSeconds == nil:
 		return min(r.unmeasuredTerm(), mostSeconds)
+	case !r.shutdown.known && r.was.ShutdownSeconds != nil: // it was known, and longer than the own grace
+		return max(int64(*r.was.HoldSeconds), int64(r.was.RecommendedSeconds)-r.own)
 	case !r.shutdown.known:
 		return int64(*r.was.HoldSeconds)
 	}
