@@ -94,23 +94,20 @@ func readResult(t *testing.T, path string) (hold.Result, bool) {
 func busyPort(t *testing.T) int32 {
 	t.Helper()
 	l, port := listen(t, "")
-	dialPort(t, port, "work")
-	accepted := make(chan net.Conn, 16) // kept: one that is collected is closed
 	go func() {
+		var kept []net.Conn // or they would be closed when they are collected
 		for {
 			conn, err := l.Accept()
 			if err != nil {
-				close(accepted)
+				for _, c := range kept {
+					_ = c.Close()
+				}
 				return
 			}
-			accepted <- conn
+			kept = append(kept, conn)
 		}
 	}()
-	first, ok := <-accepted
-	if !ok {
-		t.Fatal("the work was not accepted")
-	}
-	t.Cleanup(func() { _ = first.Close() })
+	dialPort(t, port, "work")
 	return port
 }
 
