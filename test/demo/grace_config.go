@@ -80,7 +80,7 @@ func DefaultGrace() GraceConfig {
 			// none to be no accident.
 			Work: load.Work{MinMillis: 50, MedianMillis: 1300, P99Millis: 4500, MaxMillis: 10_000},
 		},
-		WindowSeconds: 60,
+		WindowSeconds: 120,
 		LearnFor:      60 * time.Second, LearnTimeout: 3 * time.Minute,
 		Tunings: 3,
 		Warmup:  6 * time.Second, Settle: 2 * time.Second,

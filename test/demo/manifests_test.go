@@ -87,7 +87,7 @@ func TestExampleUnderEveryGrace(t *testing.T) {
 	for setting, want := range map[Setting]graced{
 		Usual: {Policy: map[string]any{"minSeconds": int64(30), "maxSeconds": int64(30)}},
 		Short: {Own: 5, Policy: map[string]any{"minSeconds": int64(5), "maxSeconds": int64(5)}},
-		Tuned: {Policy: map[string]any{"minSeconds": 5.0, "maxSeconds": 120.0, "windowSeconds": int64(60), "stabilizationWindowSeconds": int64(0)}, Latency: true},
+		Tuned: {Policy: map[string]any{"minSeconds": 5.0, "maxSeconds": 120.0, "windowSeconds": int64(120), "stabilizationWindowSeconds": int64(0)}, Latency: true},
 	} {
 		a, err := m.AdaptGrace("ns", "node-1", setting, cfg)
 		if err != nil {
