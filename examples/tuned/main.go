@@ -24,7 +24,7 @@ var buckets = []float64{.1, .25, .5, .75, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 
 func main() {
 	var options drain.Options
 	flag.StringVar(&options.Address, "status-addr", drain.DefaultAddress, "`address` to serve /drain-status and /drain on")
-	flag.DurationVar(&options.ShutdownTimeout, "timeout", time.Second, "`time` for what is left after SIGTERM")
+	flag.DurationVar(&options.ShutdownTimeout, "timeout", time.Second/2, "`time` for what is left after SIGTERM")
 	metricsAddr := flag.String("metrics-addr", ":9090", "`address` to serve /metrics on")
 	leaky := flag.Bool("leaky", false, "count one request too many for ever after each POST /leak, on the address of /metrics")
 	addr := work.Parse("measures its requests, drains with pkg/drain, and shuts down on SIGTERM")
