@@ -68,6 +68,9 @@ func run(ctx context.Context, config *rest.Config, o options) error {
 	if err != nil {
 		return err
 	}
+	if err := store.Index(ctx, mgr.GetCache()); err != nil {
+		return err
+	}
 	policies := store.New(mgr.GetCache(), func(namespace string) bool { return isExcluded(namespace, o.planOptions()) })
 	options, err := currentOptions(ctx, mgr, policies, o)
 	if err != nil {
@@ -127,7 +130,7 @@ func addWebhook(mgr ctrl.Manager, policies *store.Store, options func() plan.Opt
 	if err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
-	handler := inject.NewHandler(mgr.GetScheme(), policies.Policies, options, recorder)
+	handler := inject.NewHandler(policies.Policies, options, recorder)
 	mgr.GetWebhookServer().Register(registration.InjectPath, &admission.Webhook{Handler: handler})
 	return nil
 }

@@ -12,8 +12,9 @@ import (
 
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
@@ -22,8 +23,10 @@ import (
 	"github.com/drain-operator/drain-operator/internal/plan"
 )
 
-// Policies returns the policies of a namespace, from memory.
-type Policies func(ctx context.Context, namespace string) ([]*v1alpha1.DrainPolicy, error)
+// Policies returns, from memory, the policies of a namespace that matter to a
+// pod with these labels: all that may select it, and of those whose agent
+// cannot be installed at least one.
+type Policies func(ctx context.Context, namespace string, podLabels map[string]string) ([]*v1alpha1.DrainPolicy, error)
 
 // Recorder is told how each request that is not a dry run was answered.
 type Recorder interface {
@@ -32,7 +35,7 @@ type Recorder interface {
 
 // Handler is the injection webhook.
 type Handler struct {
-	// Policies of a namespace.
+	// Policies that matter to a pod.
 	Policies Policies
 	// Options as they are now: the delivery changes with the nodes.
 	Options func() plan.Options
@@ -40,18 +43,15 @@ type Handler struct {
 	Recorder Recorder
 	// Clock times the answers.
 	Clock clock.PassiveClock
-	// Decoder reads pods.
-	Decoder admission.Decoder
 }
 
-// NewHandler returns a handler that reads pods by the scheme.
-func NewHandler(scheme *runtime.Scheme, policies Policies, options func() plan.Options, recorder Recorder) *Handler {
+// NewHandler returns a handler.
+func NewHandler(policies Policies, options func() plan.Options, recorder Recorder) *Handler {
 	return &Handler{
 		Policies: policies,
 		Options:  options,
 		Recorder: recorder,
 		Clock:    clock.RealClock{},
-		Decoder:  admission.NewDecoder(scheme),
 	}
 }
 
@@ -80,11 +80,11 @@ func (h *Handler) answer(ctx context.Context, req admission.Request) (response a
 	if !isPodCreation(req) {
 		return admission.Allowed(""), injection.Answer{Result: injection.ResultNotSelected}
 	}
-	before := &corev1.Pod{}
-	if err := h.Decoder.Decode(req, before); err != nil {
-		return failed(fmt.Errorf("reading the pod: %w", err))
+	before, err := decode(req.Object.Raw)
+	if err != nil {
+		return failed(err)
 	}
-	policies, err := h.Policies(ctx, req.Namespace)
+	policies, err := h.Policies(ctx, req.Namespace, before.Labels)
 	if err != nil {
 		return failed(err)
 	}
@@ -105,23 +105,36 @@ func isPodCreation(req admission.Request) bool {
 		req.Resource.Resource == "pods" && req.SubResource == ""
 }
 
+// decode reads a pod. The scheme's decoders read it three times, to find out
+// what it is; here nothing else than a pod is wanted.
+func decode(raw []byte) (*corev1.Pod, error) {
+	pod := &corev1.Pod{}
+	if err := utiljson.Unmarshal(raw, pod); err != nil {
+		return nil, fmt.Errorf("reading the pod: %w", err)
+	}
+	if pod.Kind != "" && pod.Kind != "Pod" || pod.APIVersion != "" && pod.APIVersion != "v1" {
+		return nil, fmt.Errorf("reading the pod: it is a %s of %s", pod.Kind, pod.APIVersion)
+	}
+	return pod, nil
+}
+
 func failed(err error) (admission.Response, injection.Answer) {
 	return admission.Allowed(""), injection.Answer{Result: injection.ResultFailed, Err: err}
 }
 
 // patched answers with the difference between the two pods.
 func patched(raw []byte, before, after *corev1.Pod) (admission.Response, error) {
-	beforeJSON, err := json.Marshal(before)
-	if err != nil {
-		return admission.Response{}, fmt.Errorf("encoding the pod as it came: %w", err)
-	}
-	afterJSON, err := json.Marshal(after)
-	if err != nil {
-		return admission.Response{}, fmt.Errorf("encoding the injected pod: %w", err)
-	}
-	patch, err := createPatch(raw, beforeJSON, afterJSON)
+	operations, err := createPatch(raw, before, after)
 	if err != nil {
 		return admission.Response{}, err
 	}
-	return admission.Patched("", patch...), nil
+	response := admission.Allowed("")
+	if len(operations) == 0 {
+		return response, nil
+	}
+	if response.Patch, err = json.Marshal(operations); err != nil {
+		return admission.Response{}, fmt.Errorf("encoding the patch: %w", err)
+	}
+	response.PatchType = ptr.To(admissionv1.PatchTypeJSONPatch)
+	return response, nil
 }

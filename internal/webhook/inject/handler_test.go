@@ -2,7 +2,6 @@ package inject
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -13,7 +12,6 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
@@ -45,11 +43,13 @@ func handler(policies Policies) (*Handler, *recorder) {
 	options := func() plan.Options {
 		return plan.Options{AgentImage: image, Delivery: plan.InitContainer, OperatorNamespace: "drain-operator-system"}
 	}
-	return NewHandler(clientgoscheme.Scheme, policies, options, recorder), recorder
+	return NewHandler(policies, options, recorder), recorder
 }
 
 func always(policies ...*v1alpha1.DrainPolicy) Policies {
-	return func(context.Context, string) ([]*v1alpha1.DrainPolicy, error) { return policies, nil }
+	return func(context.Context, string, map[string]string) ([]*v1alpha1.DrainPolicy, error) {
+		return policies, nil
+	}
 }
 
 func creation(raw string) admission.Request {
@@ -75,8 +75,8 @@ const future = `{"apiVersion":"v1","kind":"Pod",
 func TestFieldsOfNewerVersionsSurvive(t *testing.T) {
 	h, _ := handler(always(testbuild.MakePolicy("web").Selects("app", "web").Obj()))
 	response := h.Handle(t.Context(), creation(future))
-	if !response.Allowed || len(response.Patches) == 0 {
-		t.Fatalf("allowed: %t, operations: %v", response.Allowed, response.Patches)
+	if !response.Allowed || response.PatchType == nil || *response.PatchType != admissionv1.PatchTypeJSONPatch {
+		t.Fatalf("allowed: %t, type of the patch: %v", response.Allowed, response.PatchType)
 	}
 	got := apply(t, future, response)
 	for path, want := range map[string]float64{
@@ -125,17 +125,13 @@ func at(value any, path string) any {
 
 func apply(t *testing.T, raw string, response admission.Response) any {
 	t.Helper()
-	encoded, err := json.Marshal(response.Patches)
-	if err != nil {
-		t.Fatal(err)
-	}
-	patch, err := jsonpatch.DecodePatch(encoded)
+	patch, err := jsonpatch.DecodePatch(response.Patch)
 	if err != nil {
 		t.Fatal(err)
 	}
 	patched, err := patch.Apply([]byte(raw))
 	if err != nil {
-		t.Fatalf("applying %s: %v", encoded, err)
+		t.Fatalf("applying %s: %v", response.Patch, err)
 	}
 	return tree(t, patched)
 }
@@ -148,12 +144,16 @@ func TestWhateverGoesWrongThePodIsCreated(t *testing.T) {
 		want     injection.Result
 	}{
 		"the policies cannot be read": {
-			policies: func(context.Context, string) ([]*v1alpha1.DrainPolicy, error) { return nil, errors.New("no cache") },
-			request:  creation(future), want: injection.ResultFailed,
+			policies: func(context.Context, string, map[string]string) ([]*v1alpha1.DrainPolicy, error) {
+				return nil, errors.New("no cache")
+			},
+			request: creation(future), want: injection.ResultFailed,
 		},
 		"a panic": {
-			policies: func(context.Context, string) ([]*v1alpha1.DrainPolicy, error) { panic("at the disco") },
-			request:  creation(future), want: injection.ResultFailed,
+			policies: func(context.Context, string, map[string]string) ([]*v1alpha1.DrainPolicy, error) {
+				panic("at the disco")
+			},
+			request: creation(future), want: injection.ResultFailed,
 		},
 		"not a pod":           {policies: always(web), request: creation(`{"apiVersion":"v1","kind":"Node"}`), want: injection.ResultFailed},
 		"not JSON":            {policies: always(web), request: creation(`{`), want: injection.ResultFailed},
@@ -169,7 +169,7 @@ func TestWhateverGoesWrongThePodIsCreated(t *testing.T) {
 			h, recorder := handler(tc.policies)
 			response := h.Handle(t.Context(), tc.request)
 			if !response.Allowed || len(response.Patches) > 0 || response.Patch != nil {
-				t.Errorf("allowed: %t, operations: %v", response.Allowed, response.Patches)
+				t.Errorf("allowed: %t, operations: %v, patch: %s", response.Allowed, response.Patches, response.Patch)
 			}
 			if diff := cmp.Diff([]injection.Result{tc.want}, recorder.results()); diff != "" {
 				t.Errorf("recorded (-want +got):\n%s", diff)
@@ -192,7 +192,7 @@ func TestDryRunsAreAnsweredAndNotCounted(t *testing.T) {
 	counted := h.Handle(t.Context(), request)
 	request.DryRun = ptr.To(true)
 	dry := h.Handle(t.Context(), request)
-	if diff := cmp.Diff(counted.Patches, dry.Patches); diff != "" {
+	if diff := cmp.Diff(string(counted.Patch), string(dry.Patch)); diff != "" {
 		t.Errorf("a dry run differs (-counted +dry):\n%s", diff)
 	}
 	if diff := cmp.Diff([]injection.Result{injection.ResultInjected}, recorder.results()); diff != "" {
