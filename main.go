@@ -21,7 +21,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
-	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 	"github.com/drain-operator/drain-operator/controllers"
@@ -131,7 +130,7 @@ func addWebhook(mgr ctrl.Manager, policies *store.Store, options func() plan.Opt
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	handler := inject.NewHandler(policies.Policies, options, recorder)
-	mgr.GetWebhookServer().Register(registration.InjectPath, &admission.Webhook{Handler: handler})
+	mgr.GetWebhookServer().Register(registration.InjectPath, handler)
 	return nil
 }
 

@@ -12,11 +12,9 @@ import (
 
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
-	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
-	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 	"github.com/drain-operator/drain-operator/internal/injection"
@@ -57,30 +55,34 @@ func NewHandler(policies Policies, options func() plan.Options, recorder Recorde
 
 // Handle always allows. An error or a panic is logged and counted, and the pod
 // stays as it is.
-func (h *Handler) Handle(ctx context.Context, req admission.Request) admission.Response {
+func (h *Handler) Handle(ctx context.Context, req *request) *admissionv1.AdmissionResponse {
 	start := h.Clock.Now()
-	response, answer := h.answer(ctx, req)
+	patch, answer := h.answer(ctx, req)
 	if answer.Err != nil {
-		logf.FromContext(ctx).Error(answer.Err, "the pod is created without injection")
+		logf.FromContext(ctx).Error(answer.Err, "the pod is created without injection", "namespace", req.Namespace, "requestID", req.UID)
 	}
-	if req.DryRun == nil || !*req.DryRun {
+	if !req.DryRun {
 		h.Recorder.Record(answer, h.Clock.Since(start))
+	}
+	response := &admissionv1.AdmissionResponse{UID: req.UID, Allowed: true}
+	if len(patch) > 0 {
+		response.Patch, response.PatchType = patch, ptr.To(admissionv1.PatchTypeJSONPatch)
 	}
 	return response
 }
 
-// answer turns whatever can go wrong into an answer that allows.
-func (h *Handler) answer(ctx context.Context, req admission.Request) (response admission.Response, answer injection.Answer) {
+// answer returns the patch, nil when the pod stays as it is: also when
+// something goes wrong, whatever it is.
+func (h *Handler) answer(ctx context.Context, req *request) (patch []byte, answer injection.Answer) {
 	defer func() {
 		if r := recover(); r != nil {
-			answer = injection.Answer{Result: injection.ResultFailed, Err: fmt.Errorf("panic: %v\n%s", r, debug.Stack())}
-			response = admission.Allowed("")
+			patch, answer = failed(fmt.Errorf("panic: %v\n%s", r, debug.Stack()))
 		}
 	}()
 	if !isPodCreation(req) {
-		return admission.Allowed(""), injection.Answer{Result: injection.ResultNotSelected}
+		return nil, injection.Answer{Result: injection.ResultNotSelected}
 	}
-	before, err := decode(req.Object.Raw)
+	before, err := req.pod()
 	if err != nil {
 		return failed(err)
 	}
@@ -90,51 +92,34 @@ func (h *Handler) answer(ctx context.Context, req admission.Request) (response a
 	}
 	answer, after := injection.Decide(before, req.Namespace, policies, h.Options())
 	if answer.Result != injection.ResultInjected {
-		return admission.Allowed(""), answer
+		return nil, answer
 	}
-	response, err = patched(req.Object.Raw, before, after)
-	if err != nil {
+	if patch, err = difference(before, after, req.wire); err != nil {
 		return failed(err)
 	}
-	return response, answer
+	return patch, answer
 }
 
 // isPodCreation: anything else reaches us only when somebody changed the registration.
-func isPodCreation(req admission.Request) bool {
+func isPodCreation(req *request) bool {
 	return req.Operation == admissionv1.Create && req.Resource.Group == "" &&
 		req.Resource.Resource == "pods" && req.SubResource == ""
 }
 
-// decode reads a pod. The scheme's decoders read it three times, to find out
-// what it is; here nothing else than a pod is wanted.
-func decode(raw []byte) (*corev1.Pod, error) {
-	pod := &corev1.Pod{}
-	if err := utiljson.Unmarshal(raw, pod); err != nil {
-		return nil, fmt.Errorf("reading the pod: %w", err)
-	}
-	if pod.Kind != "" && pod.Kind != "Pod" || pod.APIVersion != "" && pod.APIVersion != "v1" {
-		return nil, fmt.Errorf("reading the pod: it is a %s of %s", pod.Kind, pod.APIVersion)
-	}
-	return pod, nil
+func failed(err error) ([]byte, injection.Answer) {
+	return nil, injection.Answer{Result: injection.ResultFailed, Err: err}
 }
 
-func failed(err error) (admission.Response, injection.Answer) {
-	return admission.Allowed(""), injection.Answer{Result: injection.ResultFailed, Err: err}
-}
-
-// patched answers with the difference between the two pods.
-func patched(raw []byte, before, after *corev1.Pod) (admission.Response, error) {
-	operations, err := createPatch(raw, before, after)
+// difference is the patch from one pod to the other, nil when there is none.
+// wire is the first one as it came.
+func difference(before, after *corev1.Pod, wire func() (any, error)) ([]byte, error) {
+	operations, err := createPatch(before, after, wire)
+	if err != nil || len(operations) == 0 {
+		return nil, err
+	}
+	patch, err := json.Marshal(operations)
 	if err != nil {
-		return admission.Response{}, err
+		return nil, fmt.Errorf("encoding the patch: %w", err)
 	}
-	response := admission.Allowed("")
-	if len(operations) == 0 {
-		return response, nil
-	}
-	if response.Patch, err = json.Marshal(operations); err != nil {
-		return admission.Response{}, fmt.Errorf("encoding the patch: %w", err)
-	}
-	response.PatchType = ptr.To(admissionv1.PatchTypeJSONPatch)
-	return response, nil
+	return patch, nil
 }

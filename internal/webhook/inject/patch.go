@@ -1,7 +1,6 @@
 package inject
 
 import (
-	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
@@ -29,27 +28,28 @@ type operation struct {
 }
 
 // createPatch returns the operations that turn before into after when applied
-// to raw, from which before was decoded. Their values are after's own.
-func createPatch(raw []byte, before, after *corev1.Pod) ([]operation, error) {
-	d := differ{raw: raw}
+// to what is on the wire, from which before was decoded. Their values are
+// after's own.
+func createPatch(before, after *corev1.Pod, wire func() (any, error)) ([]operation, error) {
+	d := differ{wire: wire}
 	err := d.structs(reflect.ValueOf(before).Elem(), reflect.ValueOf(after).Elem())
 	return d.patch, err
 }
 
 // differ compares two values of one type, and what is in them. path is where
-// they are, at the time when the operations so far are applied; rawPath where
+// they are, at the time when the operations so far are applied; wirePath where
 // the first one is on the wire.
 type differ struct {
-	raw           []byte
-	path, rawPath []string
-	patch         []operation
+	wire           func() (any, error)
+	path, wirePath []string
+	patch          []operation
 }
 
 // in does something one step further down.
-func (d *differ) in(key, rawKey string, do func() error) error {
-	d.path, d.rawPath = append(d.path, key), append(d.rawPath, rawKey)
+func (d *differ) in(key, wireKey string, do func() error) error {
+	d.path, d.wirePath = append(d.path, key), append(d.wirePath, wireKey)
 	err := do()
-	d.path, d.rawPath = d.path[:len(d.path)-1], d.rawPath[:len(d.rawPath)-1]
+	d.path, d.wirePath = d.path[:len(d.path)-1], d.wirePath[:len(d.wirePath)-1]
 	return err
 }
 
@@ -103,13 +103,14 @@ func (d *differ) field(f field, before, after reflect.Value) error {
 		return d.in(f.name, f.name, func() error { return d.structs(before, after) })
 	case f.isPointer:
 		return d.in(f.name, f.name, func() error { return d.structs(before.Elem(), after.Elem()) })
+	case equal(before, after):
+		return nil
 	case before.Kind() == reflect.Map:
 		return d.in(f.name, f.name, func() error { d.maps(before, after); return nil })
-	case before.Kind() == reflect.Slice && !equal(before, after):
+	case before.Kind() == reflect.Slice:
 		return d.in(f.name, f.name, func() error { return d.lists(before, after) })
-	case before.Kind() != reflect.Slice && !equal(before, after):
-		d.add("replace", f.name, valueOf(after))
 	}
+	d.add("replace", f.name, valueOf(after))
 	return nil
 }
 
@@ -129,11 +130,11 @@ func (d *differ) emptyStruct(f field, before, after reflect.Value) error {
 
 // onTheWire reports whether there is an object in a field of the current place.
 func (d *differ) onTheWire(name string) (bool, error) {
-	var current any
-	if err := json.Unmarshal(d.raw, &current); err != nil {
+	current, err := d.wire()
+	if err != nil {
 		return false, fmt.Errorf("reading the pod to compare: %w", err)
 	}
-	for _, key := range append(slices.Clip(d.rawPath), name) {
+	for _, key := range append(slices.Clip(d.wirePath), name) {
 		switch parent := current.(type) {
 		case map[string]any:
 			current = parent[key]
@@ -182,7 +183,8 @@ func equal(a, b reflect.Value) bool {
 	case reflect.Bool, reflect.Int, reflect.Int32, reflect.Int64:
 		return a.Equal(b)
 	default:
-		return equality.Semantic.DeepEqual(a.Interface(), b.Interface())
+		// The second is the slower one, and rarely asked.
+		return reflect.DeepEqual(a.Interface(), b.Interface()) || equality.Semantic.DeepEqual(a.Interface(), b.Interface())
 	}
 }
 
