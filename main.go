@@ -67,9 +67,6 @@ func run(ctx context.Context, config *rest.Config, o options) error {
 	if err != nil {
 		return err
 	}
-	if err := store.Index(ctx, mgr.GetCache()); err != nil {
-		return err
-	}
 	policies := store.New(mgr.GetCache(), func(namespace string) bool { return isExcluded(namespace, o.planOptions()) })
 	options, err := currentOptions(ctx, mgr, policies, o)
 	if err != nil {
@@ -77,7 +74,7 @@ func run(ctx context.Context, config *rest.Config, o options) error {
 	}
 	for _, add := range []func() error{
 		func() error { return serving.Follow(ctx, mgr.GetCache()) },
-		func() error { return addWebhook(mgr, policies, options) },
+		func() error { return addWebhook(ctx, mgr, options) },
 		func() error { return addRegistration(mgr, policies, o) },
 		func() error { return addRotator(mgr, o) },
 		func() error { return addControllers(ctx, mgr, options) },
@@ -124,12 +121,16 @@ func isExcluded(namespace string, options plan.Options) bool {
 	return excluded
 }
 
-func addWebhook(mgr ctrl.Manager, policies *store.Store, options func() plan.Options) error {
+func addWebhook(ctx context.Context, mgr ctrl.Manager, options func() plan.Options) error {
+	policies, err := store.FilePolicies(ctx, mgr.GetCache())
+	if err != nil {
+		return err
+	}
 	recorder, err := telemetry.NewInjections(metrics.Registry)
 	if err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
-	handler := inject.NewHandler(policies.Policies, options, recorder)
+	handler := inject.NewHandler(policies.For, options, recorder)
 	mgr.GetWebhookServer().Register(registration.InjectPath, handler)
 	return nil
 }

@@ -2,87 +2,108 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 	"github.com/drain-operator/drain-operator/internal/policy"
 )
 
-// Indexes of the policies in the cache, each by namespace. The cache keeps them
-// in step with what it holds.
+// Indexes of the policies in the cache. The cache keeps them in step with what
+// it holds.
 const (
-	// byKey files each policy by policy.Key.
+	// byKey files each policy by namespace and policy.Key.
 	byKey = "policy-key"
-	// byBreaker files those whose agent cannot be installed, under tripped.
+	// byBreaker files those whose agent cannot be installed by namespace.
 	byBreaker = "policy-breaker"
-	tripped   = "tripped"
 )
 
-// Index makes a cache file the policies so that Policies can find them. It must
-// be called before the cache is first asked.
-func Index(ctx context.Context, cache client.FieldIndexer) error {
-	for field, index := range map[string]client.IndexerFunc{byKey: keyOf, byBreaker: breakerOf} {
-		if err := cache.IndexField(ctx, &v1alpha1.DrainPolicy{}, field, index); err != nil {
-			return fmt.Errorf("indexing policies by %s: %w", field, err)
-		}
-	}
-	return nil
+var indexers = toolscache.Indexers{byKey: keyOf, byBreaker: breakerOf}
+
+// Policies finds the policies that matter to a pod, of a namespace that may
+// have a thousand. It asks the cache's index itself: the cache's reader copies
+// what it finds into lists, which takes longer than the search.
+type Policies struct {
+	index  toolscache.Indexer
+	synced func() bool
 }
 
-func keyOf(obj client.Object) []string {
+// FilePolicies makes a cache file its policies. It must be called before the
+// cache starts.
+func FilePolicies(ctx context.Context, policies cache.Cache) (*Policies, error) {
+	informer, err := policies.GetInformer(ctx, &v1alpha1.DrainPolicy{}, cache.BlockUntilSynced(false))
+	if err != nil {
+		return nil, fmt.Errorf("watching policies: %w", err)
+	}
+	shared, ok := informer.(toolscache.SharedIndexInformer)
+	if !ok {
+		return nil, fmt.Errorf("watching policies: %T has no index", informer)
+	}
+	if err := shared.AddIndexers(indexers); err != nil {
+		return nil, fmt.Errorf("indexing policies: %w", err)
+	}
+	return &Policies{index: shared.GetIndexer(), synced: shared.HasSynced}, nil
+}
+
+func keyOf(obj any) ([]string, error) {
 	if p, ok := obj.(*v1alpha1.DrainPolicy); ok {
-		return []string{policy.Key(p)}
+		return []string{inNamespace(p.Namespace, policy.Key(p))}, nil
 	}
-	return nil
+	return nil, nil
 }
 
-func breakerOf(obj client.Object) []string {
+func breakerOf(obj any) ([]string, error) {
 	p, ok := obj.(*v1alpha1.DrainPolicy)
 	if ok && apimeta.IsStatusConditionFalse(p.Status.Conditions, v1alpha1.ConditionAgentInstallable) {
-		return []string{tripped}
+		return []string{p.Namespace}, nil
 	}
-	return nil
+	return nil, nil
 }
 
-// Policies returns the policies of a namespace that matter to a pod with these
+// inNamespace is unambiguous: names of namespaces have no slash.
+func inNamespace(namespace, key string) string { return namespace + "/" + key }
+
+// For returns the policies of a namespace that matter to a pod with these
 // labels, in no order: all that may select it, and, if there is one whose agent
-// cannot be installed, such a one. To go through all of a namespace's thousand
-// would take longer than all else that an admission request asks for. They are
-// the cache's own: not to be changed.
-func (s *Store) Policies(ctx context.Context, namespace string, podLabels map[string]string) ([]*v1alpha1.DrainPolicy, error) {
+// cannot be installed, such a one. They are the cache's own: not to be changed.
+// It waits until the cache is synced.
+func (s *Policies) For(ctx context.Context, namespace string, podLabels map[string]string) ([]*v1alpha1.DrainPolicy, error) {
+	if !s.synced() && !toolscache.WaitForCacheSync(ctx.Done(), s.synced) {
+		return nil, errors.New("the policies are not read yet")
+	}
 	var found []*v1alpha1.DrainPolicy
 	for _, key := range policy.Keys(podLabels) {
-		some, err := s.filed(ctx, namespace, client.MatchingFields{byKey: key})
+		some, err := s.filed(byKey, inNamespace(namespace, key))
 		if err != nil {
 			return nil, err
 		}
 		found = append(found, some...)
 	}
-	broken, err := s.filed(ctx, namespace, client.MatchingFields{byBreaker: tripped}, client.Limit(1))
+	broken, err := s.filed(byBreaker, namespace)
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range broken {
-		if !slices.ContainsFunc(found, func(f *v1alpha1.DrainPolicy) bool { return f.Name == p.Name }) {
-			found = append(found, p)
-		}
+	if len(broken) > 0 && !slices.Contains(found, broken[0]) {
+		found = append(found, broken[0])
 	}
 	return found, nil
 }
 
-func (s *Store) filed(ctx context.Context, namespace string, where ...client.ListOption) ([]*v1alpha1.DrainPolicy, error) {
-	list := &v1alpha1.DrainPolicyList{}
-	options := append([]client.ListOption{client.InNamespace(namespace), client.UnsafeDisableDeepCopy}, where...)
-	if err := s.cache.List(ctx, list, options...); err != nil {
-		return nil, fmt.Errorf("listing the policies of namespace %s: %w", namespace, err)
+func (s *Policies) filed(index, value string) ([]*v1alpha1.DrainPolicy, error) {
+	objects, err := s.index.ByIndex(index, value)
+	if err != nil {
+		return nil, fmt.Errorf("looking for policies: %w", err)
 	}
-	policies := make([]*v1alpha1.DrainPolicy, len(list.Items))
-	for i := range list.Items {
-		policies[i] = &list.Items[i]
+	policies := make([]*v1alpha1.DrainPolicy, 0, len(objects))
+	for _, object := range objects {
+		if p, ok := object.(*v1alpha1.DrainPolicy); ok {
+			policies = append(policies, p)
+		}
 	}
 	return policies, nil
 }

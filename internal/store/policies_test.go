@@ -1,13 +1,13 @@
 package store
 
 import (
+	"context"
 	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	toolscache "k8s.io/client-go/tools/cache"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 	testbuild "github.com/drain-operator/drain-operator/internal/testing"
@@ -51,17 +51,14 @@ func TestPoliciesThatMatter(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			scheme := runtime.NewScheme()
-			if err := v1alpha1.AddToScheme(scheme); err != nil {
-				t.Fatal(err)
-			}
-			cache := fake.NewClientBuilder().WithScheme(scheme).
-				WithIndex(&v1alpha1.DrainPolicy{}, byKey, keyOf).WithIndex(&v1alpha1.DrainPolicy{}, byBreaker, breakerOf)
+			index := toolscache.NewIndexer(toolscache.MetaNamespaceKeyFunc, indexers)
 			for _, p := range tc.policies {
-				cache.WithObjects(p)
+				if err := index.Add(p); err != nil {
+					t.Fatal(err)
+				}
 			}
-			s := New(cache.Build(), func(string) bool { return false })
-			found, err := s.Policies(t.Context(), "shop", map[string]string{"app": "web", "tier": "front"})
+			policies := Policies{index: index, synced: func() bool { return true }}
+			found, err := policies.For(t.Context(), "shop", map[string]string{"app": "web", "tier": "front"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -74,5 +71,14 @@ func TestPoliciesThatMatter(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestPoliciesAreNotAnsweredBeforeTheyAreRead(t *testing.T) {
+	policies := Policies{index: toolscache.NewIndexer(toolscache.MetaNamespaceKeyFunc, indexers), synced: func() bool { return false }}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if found, err := policies.For(ctx, "shop", nil); err == nil {
+		t.Errorf("got %v, want an error", found)
 	}
 }
