@@ -135,21 +135,23 @@ func (d *differ) onTheWire(name string) (bool, error) {
 		return false, fmt.Errorf("reading the pod to compare: %w", err)
 	}
 	for _, key := range append(slices.Clip(d.wirePath), name) {
-		switch parent := current.(type) {
-		case map[string]any:
-			current = parent[key]
-		case []any:
-			i, err := strconv.Atoi(key)
-			if err != nil || i >= len(parent) {
-				return false, nil
-			}
-			current = parent[i]
-		default:
-			return false, nil
-		}
+		current = inside(current, key)
 	}
 	_, isObject := current.(map[string]any)
 	return isObject, nil
+}
+
+// inside is a field of an object or an element of a list; nil when there is none.
+func inside(value any, key string) any {
+	switch parent := value.(type) {
+	case map[string]any:
+		return parent[key]
+	case []any:
+		if i, err := strconv.Atoi(key); err == nil && i < len(parent) {
+			return parent[i]
+		}
+	}
+	return nil
 }
 
 // maps compares two maps with keys that are strings; the first one has elements.
