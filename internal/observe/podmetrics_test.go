@@ -369,6 +369,17 @@ func TestPodMetricsSlots(t *testing.T) {
 	}
 }
 
+// A round whose turn does not come is over in bounded time.
+func TestPodMetricsNoSlot(t *testing.T) {
+	f := newFleet(t, "a")
+	limits := loopback
+	limits.Scrapes, limits.PodTimeout = 1, 20*time.Millisecond
+	factory := New(nil, limits)
+	factory.scraper.slots <- struct{}{}
+	_, failure := observed(t, factory.For(nil), f.target(now))
+	wantFailure(t, failure, v1alpha1.ReasonNoPodAnswered, "in time")
+}
+
 // A round asks ten pods, whatever the workload has.
 func TestPodMetricsSample(t *testing.T) {
 	f := newFleet(t)

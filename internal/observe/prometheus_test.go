@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -296,6 +297,32 @@ func TestPrometheusStopped(t *testing.T) {
 	wantFailure(t, failure, v1alpha1.ReasonSourceUnavailable, "refused")
 	if strings.Contains(failure.Message, "a-token") {
 		t.Errorf("the message has the path of the address: %s", failure.Message)
+	}
+}
+
+// A source that took no connection is left alone for a while, by all policies.
+func TestPrometheusBack(t *testing.T) {
+	server := httptest.NewUnstartedServer(answers(vector("=1")))
+	address := server.Listener.Addr().String()
+	sources := sourcesAt(t, "http://"+address)
+	server.Listener.Close()
+	factory := New(sources, Limits{})
+	target := asking("x", "")
+	_, failure := observed(t, factory.For(target.Policy), target)
+	wantFailure(t, failure, v1alpha1.ReasonSourceUnavailable, "refused")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
+	if err != nil {
+		t.Skipf("the port is taken: %v", err)
+	}
+	server.Listener = listener
+	server.Start()
+	defer server.Close()
+	target.Now = now.Add(quiet - time.Second)
+	_, failure = observed(t, factory.For(target.Policy), target)
+	wantFailure(t, failure, v1alpha1.ReasonSourceUnavailable, "refused")
+	target.Now = now.Add(quiet)
+	if _, failure = observed(t, factory.For(target.Policy), target); failure != nil {
+		t.Errorf("%s: %s", failure.Reason, failure.Message)
 	}
 }
 
