@@ -330,7 +330,7 @@ func TestPodMetricsSlowDrip(t *testing.T) {
 		}
 	})
 	limits := loopback
-	limits.PodTimeout = 100 * time.Millisecond
+	limits.PodTimeout = time.Second
 	o := New(nil, limits).For(nil)
 	f.round(o, now)
 	f.page("good", text(histogramPage(3, 3, 3)))

@@ -2,9 +2,11 @@ package observe
 
 import (
 	"context"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"math"
 	"net"
 	"net/http"
@@ -55,7 +57,7 @@ func served(t *testing.T, handler http.HandlerFunc) Sources {
 
 func sourcesAt(t *testing.T, address string) Sources {
 	t.Helper()
-	sources, err := ParseSources(fmt.Appendf(nil, "sources: [{name: default, address: %q, timeoutSeconds: 2}]", address))
+	sources, err := ParseSources(fmt.Appendf(nil, "sources: [{name: default, address: %q, timeoutSeconds: 30}]", address))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -429,6 +431,45 @@ func TestPrometheusRequest(t *testing.T) {
 	}
 	_, failure = observed(t, observer, target)
 	wantFailure(t, failure, v1alpha1.ReasonSourceUnavailable, "token")
+}
+
+// The certificate is verified; and no password gets into a message.
+func TestPrometheusTLS(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, password, _ := r.BasicAuth(); password != "hunter2" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		answers(vector("=1.5"))(w, r)
+	}))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	defer server.Close()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "ca.crt"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
+	tests := map[string]struct{ client, message string }{
+		"as configured":       {"{basic_auth: {username: op, password: hunter2}, tls_config: {ca_file: ca.crt}}", ""},
+		"another password":    {"{basic_auth: {username: op, password: hunter3}, tls_config: {ca_file: ca.crt}}", "401"},
+		"an unknown signer":   {"{basic_auth: {username: op, password: hunter2}}", "certificate"},
+		"another server name": {"{basic_auth: {username: op, password: hunter2}, tls_config: {ca_file: ca.crt, server_name: prometheus}}", "certificate"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			sources, err := parseSources(fmt.Appendf(nil, "sources: [{name: default, address: %q, httpClientConfig: %s}]", server.URL, tc.client), dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			target := asking("x", "")
+			_, failure := observed(t, New(sources, Limits{}).For(target.Policy), target)
+			if tc.message == "" && failure == nil {
+				return
+			}
+			wantFailure(t, failure, v1alpha1.ReasonSourceUnavailable, tc.message)
+			if strings.Contains(failure.Message, "hunter") {
+				t.Errorf("the message has the password: %s", failure.Message)
+			}
+		})
+	}
 }
 
 func TestPrometheusCountQuery(t *testing.T) {
