@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -361,7 +362,7 @@ func TestPrometheusLargeBody(t *testing.T) {
 			sources := served(t, func(w http.ResponseWriter, _ *http.Request) {
 				defer close(done)
 				if told {
-					w.Header().Set("Content-Length", fmt.Sprint(size))
+					w.Header().Set("Content-Length", strconv.Itoa(size))
 				}
 				chunk := []byte(strings.Repeat(" ", 64<<10))
 				for range size / len(chunk) {
