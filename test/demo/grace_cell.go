@@ -15,10 +15,12 @@ type NodeDrain struct{ Start, Done time.Time }
 
 // Learning is what went before under the setting Tuned.
 type Learning struct {
-	// Took is how long it was until all pods had what is recommended, Seen how
-	// long until the operator knew the latency.
-	Took, Seen time.Duration
-	Load       load.Tally
+	// Served is how long it was until the pods were restarted, Took how long
+	// until all of them had what is recommended.
+	Served, Took time.Duration
+	Load         load.Tally
+	// P99 is that of the latencies as the load generator saw them.
+	P99 time.Duration
 	// Restarts brought the recommendation to the pods.
 	Restarts int
 }

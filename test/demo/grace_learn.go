@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
+	"github.com/drain-operator/drain-operator/test/load"
 )
 
 // advice is what the operator says of the grace, as seen so far.
@@ -82,7 +83,7 @@ func (r *graceRun) learn(ctx context.Context) error {
 	if err := r.waitMeasured(ctx, start); err != nil {
 		return err
 	}
-	r.cell.Learning.Seen = time.Since(start)
+	r.cell.Learning.Served = time.Since(start)
 	for range r.cfg.Tunings {
 		if _, err := r.restart(ctx); err != nil {
 			return err
@@ -96,8 +97,23 @@ func (r *graceRun) learn(ctx context.Context) error {
 		}
 	}
 	res, err := r.loader.Finish(ctx)
-	r.cell.Learning.Took, r.cell.Learning.Load = time.Since(start), res.Tally()
+	r.cell.Learning.Took, r.cell.Learning.Load, r.cell.Learning.P99 = time.Since(start), res.Tally(), p99(res.Records)
 	return err
+}
+
+// p99 is that of the latencies of the answered requests, 0 where there are none.
+func p99(records []load.Record) time.Duration {
+	var latencies []time.Duration
+	for _, r := range records {
+		if r.Cause == load.Answered {
+			latencies = append(latencies, r.Latency)
+		}
+	}
+	if len(latencies) == 0 {
+		return 0
+	}
+	slices.Sort(latencies)
+	return latencies[(len(latencies)-1)*99/100]
 }
 
 // waitMeasured waits until the operator recommends a grace from measurements.

@@ -29,6 +29,7 @@ func WriteGraceTable(out io.Writer, cells []GraceFigures) error {
 	}
 	if tuned, ok := findGrace(cells, Tuned); ok && tuned.Because != nil {
 		fmt.Fprintf(&page, "tuned: %s\n", tuned.Because.Reason)
+		fmt.Fprintf(&page, "       P99 as the load generator saw it: %s\n", Seconds(tuned.Learning.P99))
 	}
 	for l := range strings.Lines(page.String()) {
 		if _, err := fmt.Fprintln(out, strings.TrimRight(l, " \n")); err != nil {

@@ -56,7 +56,7 @@ func fakeGrace() []GraceCell {
 	tuned := fakeGraceCell(Tuned, 20, 0)
 	tuned.Observed = "True"
 	tuned.Recommended = []v1alpha1.GraceStatus{{RecommendedSeconds: 38}, {RecommendedSeconds: 20, HoldSeconds: ptr.To[int32](18), Reason: fakeReason}}
-	tuned.Learning = Learning{Took: 70 * time.Second, Seen: 45 * time.Second, Restarts: 1, Load: tally(9800, 0)}
+	tuned.Learning = Learning{Took: 70 * time.Second, Served: 45 * time.Second, Restarts: 1, Load: tally(9800, 0), P99: 4600 * time.Millisecond}
 	return []GraceCell{fakeGraceCell(Usual, 30, 0), fakeGraceCell(Short, 5, 2), tuned}
 }
 
@@ -73,7 +73,7 @@ func TestGraceFigures(t *testing.T) {
 		Hung:   Spread{20 * time.Second, 20 * time.Second, 20 * time.Second},
 		Drains: 8, Injected: 8, Hanging: 2, Measured: 8,
 		Outcomes: map[string]int{"Drained": 6, "TimedOut": 2},
-		Learning: Learning{Took: 70 * time.Second, Seen: 45 * time.Second, Restarts: 1, Load: tally(9800, 0)},
+		Learning: Learning{Took: 70 * time.Second, Served: 45 * time.Second, Restarts: 1, Load: tally(9800, 0), P99: 4600 * time.Millisecond},
 		Because:  &v1alpha1.GraceStatus{RecommendedSeconds: 20, HoldSeconds: ptr.To[int32](18), Reason: fakeReason},
 		Observed: "True",
 	}
@@ -188,7 +188,7 @@ func TestGraceTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if len(lines) != 5 || lines[4] != "tuned: "+fakeReason {
+	if len(lines) != 6 || lines[4] != "tuned: "+fakeReason || !strings.HasSuffix(lines[5], " 4.6 s") {
 		t.Fatalf("the table is\n%s", out.String())
 	}
 	for i, want := range []string{"default, 30 s", "too short, 5 s", "tuned, 20 s"} {
@@ -229,5 +229,19 @@ func TestAdvice(t *testing.T) {
 		if a.measured() != step.measured || a.words() != step.words || len(grace) != step.known {
 			t.Errorf("after %+v: %d, %q, %d recommendations, want %d, %q, %d", step.policy.Status, a.measured(), a.words(), len(grace), step.measured, step.words, step.known)
 		}
+	}
+}
+
+func TestP99(t *testing.T) {
+	var records []load.Record
+	for i := range 1000 {
+		records = append(records, load.Record{Latency: time.Duration(1000-i) * time.Millisecond})
+	}
+	records = append(records, load.Record{Latency: time.Hour, Cause: load.TimedOut})
+	if got := p99(records); got != 990*time.Millisecond {
+		t.Errorf("the P99 of 1 ms to 1 s is %s", got)
+	}
+	if got := p99(records[1000:]); got != 0 {
+		t.Errorf("the P99 of nothing is %s", got)
 	}
 }
