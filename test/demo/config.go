@@ -87,7 +87,7 @@ type Config struct {
 // Has says whether a chapter is to be run.
 func (c Config) Has(chapter Chapter) bool { return slices.Contains(c.Chapters, chapter) }
 
-// Default is the whole demo, in some ten minutes on two cores.
+// Default is the whole demo, in less than ten minutes on two cores.
 func Default() Config {
 	l := load.Mixed("")
 	// About 200 a second per workload, which leaves two cores time for the rest.

@@ -68,7 +68,7 @@ type GraceConfig struct {
 	MinRequests int
 }
 
-// DefaultGrace is the whole chapter, in less than four minutes on two cores.
+// DefaultGrace is the whole chapter, in some three minutes on two cores.
 func DefaultGrace() GraceConfig {
 	return GraceConfig{
 		Workload: "tuned",
