@@ -2,6 +2,7 @@ package grace
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -143,10 +144,19 @@ func (r *round) budgetWords() string {
 	case budget == r.need.latency:
 		return margin
 	case budget == r.need.residual:
-		return margin + fmt.Sprintf("; requests in flight still need %s at P%s → %[1]s", durationWords(budget), r.set.percentile)
+		return margin + fmt.Sprintf("; %s in flight still need %s at P%s → %[2]s", r.inFlightWords(), durationWords(budget), r.set.percentile)
 	default:
 		return margin + fmt.Sprintf("; a drain needed %s → %[1]s", durationWords(budget))
 	}
+}
+
+// inFlightWords says how many requests a pod has in flight, where it is more
+// than one or so.
+func (r *round) inFlightWords() string {
+	if n := r.Latency.InFlight; n >= 1.5 {
+		return "the " + thousands(int64(math.Round(min(n, maxReasonableSeconds)))) + " requests"
+	}
+	return "requests"
 }
 
 func (r *round) propagationWords() string {

@@ -162,7 +162,10 @@ func TestPodMetricsSummary(t *testing.T) {
 			}
 			look(now)
 			f.page("a", text(tc.page))
-			want := buckets(map[float64]float64{0.1: 950, 1: 50, inf: 0}, 0).Summarize(0.9)
+			h := buckets(map[float64]float64{0.1: 950, 1: 50, inf: 0}, 0)
+			want := h.Summarize(0.9)
+			want.InFlight = h.InFlight(30*time.Second, 1)
+			want.Residual, want.ResidualTooCoarse = h.ResidualOfAll(0.9, want.InFlight)
 			want.Since, want.At = now, now.Add(30*time.Second)
 			if diff := cmp.Diff(want, look(now.Add(30*time.Second))); diff != "" {
 				t.Errorf("summary (-want +got):\n%s", diff)
