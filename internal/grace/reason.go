@@ -27,6 +27,9 @@ func (r *round) measuredReason(until time.Time) string {
 	}
 	sum := r.latencyWords() + r.budgetWords() + "; + propagation " + r.propagationWords() +
 		" + shutdown " + r.shutdownWords() + " → " + secondsWords(wanted)
+	if floor := r.floor(); floor > 0 && floor == wanted {
+		sum += fmt.Sprintf(", the pod's own: %s requests are needed for less", thousands(RequestsToShorten))
+	}
 	within := r.within(wanted)
 	switch {
 	case wanted > within && within > r.set.max:
