@@ -42,6 +42,7 @@ type options struct {
 	metricsAddress     string
 	leaderElect        bool
 	latencySources     string
+	latencyPeriod      time.Duration
 	nodeRemovalWait    time.Duration
 	spotNotices        []string
 	logging            zap.Options
@@ -78,6 +79,7 @@ func (o *options) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.metricsAddress, "metrics-address", ":8443", "address of /metrics, served over TLS to those who may read it; 0 serves none")
 	flags.BoolVar(&o.leaderElect, "leader-elect", true, "run the controllers in one replica at a time; every replica serves the webhook")
 	flags.StringVar(&o.latencySources, "latency-sources", "", "file with the Prometheus servers that policies may name as sources of latency (see docs/latency-sources.md); none when empty")
+	flags.DurationVar(&o.latencyPeriod, "latency-period", 30*time.Second, "time between two looks at the latency of a policy's pods")
 	flags.DurationVar(&o.nodeRemovalWait, "node-removal-wait", 10*time.Minute, "how long whoever removes nodes waits for a pod, as the cluster autoscaler's --max-graceful-termination-sec; 0 when nobody does")
 	flags.StringSliceVar(&o.spotNotices, "spot-notices", []string{
 		"eks.amazonaws.com/capacityType=SPOT:120s",
@@ -115,6 +117,7 @@ func (o *options) validate() error {
 	check(o.webhookPort > 0 && o.webhookPort < 65536, "--webhook-port must be from 1 to 65535, not %d", o.webhookPort)
 	check(o.certOverlap >= time.Second && o.certOverlap <= o.certValidity/10,
 		"--cert-overlap must be at least 1s and at most a tenth of --cert-validity (%s), not %s", o.certValidity, o.certOverlap)
+	check(o.latencyPeriod >= time.Second && o.latencyPeriod <= 10*time.Minute, "--latency-period must be from 1s to 10m, not %s", o.latencyPeriod)
 	check(o.nodeRemovalWait == 0 || o.nodeRemovalWait >= time.Second, "--node-removal-wait must be 0 or at least 1s, not %s", o.nodeRemovalWait)
 	if _, err := o.ceilings(); err != nil {
 		errs = append(errs, err)

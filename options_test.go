@@ -33,6 +33,7 @@ func TestParseOptions(t *testing.T) {
 		"a URL with a path":           {[]string{"--agent-image=" + digest, "--webhook-url=https://a/b"}, "--webhook-url must be https://host:port"},
 		"a namespace that is no name": {[]string{"--agent-image=" + digest, "--excluded-namespaces=a,B"}, `"B" is not a namespace's name`},
 		"an overlap too long":         {[]string{"--agent-image=" + digest, "--cert-validity=1h"}, "--cert-overlap must be at least 1s and at most a tenth"},
+		"looks too often":             {[]string{"--agent-image=" + digest, "--latency-period=10ms"}, "--latency-period must be from 1s to 10m"},
 		"no notices":                  {[]string{"--agent-image=" + digest, "--spot-notices="}, ""},
 		"a notice without a value":    {[]string{"--agent-image=" + digest, "--spot-notices=spot:30s"}, `--spot-notices must be label=value:duration, not "spot:30s": there is no =`},
 		"a notice without a unit":     {[]string{"--agent-image=" + digest, "--spot-notices=a.b/spot=true:30"}, `not "a.b/spot=true:30": time: missing unit`},

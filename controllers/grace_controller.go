@@ -22,15 +22,9 @@ import (
 	"github.com/drain-operator/drain-operator/internal/telemetry"
 )
 
-const (
-	// lookPeriod is the time between two looks at the latency of one policy.
-	// A pod's counters lose what it served since the last look when it goes.
-	lookPeriod = 30 * time.Second
-
-	// lookers is how many policies are looked at at once. Most of a look is
-	// waiting for answers.
-	lookers = 16
-)
+// lookers is how many policies are looked at at once. Most of a look is
+// waiting for answers.
+const lookers = 16
 
 // GraceReconciler looks at the latency of each policy's pods, round by round,
 // on the leader. What becomes of it, the PolicyReconciler works out.
@@ -41,6 +35,9 @@ type GraceReconciler struct {
 	surveys  *surveys
 	looks    *looks
 	metrics  *telemetry.Graces
+	// period is the time between two looks at the latency of one policy: what
+	// a pod served since the last look is lost when it goes.
+	period time.Duration
 }
 
 // Reconcile takes one look, and comes back for the next.
@@ -65,7 +62,7 @@ func (r *GraceReconciler) Reconcile(ctx context.Context, request ctrl.Request) (
 		return ctrl.Result{}, ctx.Err()
 	}
 	r.looks.set(request.NamespacedName, p.UID, look)
-	return ctrl.Result{RequeueAfter: jittered(lookPeriod)}, nil
+	return ctrl.Result{RequeueAfter: jittered(r.period)}, nil
 }
 
 // look asks the observer. Whatever it fails with is a look, too.

@@ -41,6 +41,9 @@ type Options struct {
 	Clock   clock.PassiveClock
 	// Observer returns who looks at the latency of a policy's pods.
 	Observer func(*v1alpha1.DrainPolicy) observe.Observer
+	// LookPeriod is the time between two looks at the latency of one policy,
+	// at least 100 ms.
+	LookPeriod time.Duration
 	// Ceilings of the platform; the zero value knows of none.
 	Ceilings condition.Ceilings
 }
@@ -48,7 +51,7 @@ type Options struct {
 // Setup adds the controllers to the manager: the tracker of drains on every
 // replica, the writer of statuses on the leader.
 func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
-	if o.Plan == nil || o.Metrics == nil || o.Graces == nil || o.Clock == nil || o.Observer == nil {
+	if o.Plan == nil || o.Metrics == nil || o.Graces == nil || o.Clock == nil || o.Observer == nil || o.LookPeriod < 100*time.Millisecond {
 		return errors.New("setting up the controllers: an option is missing")
 	}
 	r := newPolicyReconciler(mgr.GetClient(), mgr.GetAPIReader(), o)
@@ -57,7 +60,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		return fmt.Errorf("tracking drains: %w", err)
 	}
 	looking := &GraceReconciler{
-		client: r.client, clock: o.Clock, observer: o.Observer, surveys: r.surveys, looks: r.looks, metrics: o.Graces,
+		client: r.client, clock: o.Clock, observer: o.Observer, surveys: r.surveys, looks: r.looks, metrics: o.Graces, period: o.LookPeriod,
 	}
 	return errors.Join(r.setup(mgr), looking.setup(mgr))
 }

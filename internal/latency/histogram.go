@@ -3,7 +3,15 @@
 // is pure.
 package latency
 
-import "time"
+import (
+	"math"
+	"time"
+)
+
+// MaxBuckets is how many buckets a histogram that this package returns has at
+// most. Where there are more, neighbours are put together under the larger of
+// their bounds, the shortest latencies first.
+const MaxBuckets = 160
 
 // Bucket counts the requests that took longer than the bucket below it, and at
 // most UpperBound.
@@ -15,12 +23,18 @@ type Bucket struct {
 	Count float64
 }
 
-// Histogram counts requests by how long they took.
+// Histogram counts requests by how long they took. The zero value is that of
+// no requests. Those from outside are made by FromCumulative, FromCounts and
+// FromNative, which check them; nothing else here does.
 type Histogram struct {
 	// Buckets by ascending bound, each bound once.
 	Buckets []Bucket
 	// SumSeconds of all requests; NaN when it is not known.
 	SumSeconds float64
+	// SlackSeconds is by how much, in all, requests may have been shorter than
+	// the bounds below their buckets: those bounds may come from another
+	// histogram that was merged. 0 unless layouts were mixed.
+	SlackSeconds float64
 }
 
 // Summary is what is known of the latency of requests.
@@ -36,8 +50,44 @@ type Summary struct {
 	// moment still need. 0 where only a value was to be had.
 	Residual time.Duration
 	// TooCoarse says that the percentile lies beyond the last bound: both
-	// figures are unknown, and longer than that bound, which Latency is.
+	// figures are unknown, and Latency is that bound, which is exceeded.
 	TooCoarse bool
+	// ResidualTooCoarse says that Residual may lie beyond the last bound,
+	// which Residual is then: too much of the time is spent in requests that
+	// took longer than that. It comes with TooCoarse, and without it.
+	ResidualTooCoarse bool
 	// Since is how far back the requests go, At when they were looked at.
 	Since, At time.Time
+}
+
+// Count is the number of requests; it may be a fraction.
+func (h Histogram) Count() float64 {
+	var n float64
+	for _, b := range h.Buckets {
+		n += b.Count
+	}
+	return n
+}
+
+// Scale multiplies all times by factor, which is finite and above 0: 0.001 for
+// a histogram whose values are milliseconds.
+func (h Histogram) Scale(factor float64) Histogram {
+	scaled := Histogram{
+		Buckets:    make([]Bucket, len(h.Buckets)),
+		SumSeconds: h.SumSeconds * factor, SlackSeconds: h.SlackSeconds * factor,
+	}
+	for i, b := range h.Buckets {
+		scaled.Buckets[i] = Bucket{b.UpperBound * factor, b.Count}
+	}
+	return scaled
+}
+
+// duration rounds seconds up to the nanosecond, and down to the longest
+// Duration (292 years).
+func duration(seconds float64) time.Duration {
+	ns := math.Ceil(seconds * float64(time.Second))
+	if ns >= math.MaxInt64 {
+		return math.MaxInt64
+	}
+	return time.Duration(ns)
 }
