@@ -82,7 +82,7 @@ func (b *PodBuilder) Status(mode string) *PodBuilder {
 }
 
 // Scraped lets Prometheus read the metrics page at the drain status.
-func (b *PodBuilder) Scraped() *PodBuilder { return b.Annotation(scrapeAnnotation, "true") }
+func (b *PodBuilder) Scraped() *PodBuilder { return b.Label(labelScraped, "yes") }
 
 // Hook gives the last container a preStop hook of its own, a sleep.
 func (b *PodBuilder) Hook(sleepSeconds int64) *PodBuilder {

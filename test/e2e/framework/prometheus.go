@@ -16,25 +16,18 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-const (
-	prometheusPort = 9090
-	// scrapeAnnotation marks pods whose port "status" Prometheus reads.
-	scrapeAnnotation = "prometheus.io/scrape"
-)
+const prometheusPort = 9090
 
-// prometheusConfig reads the marked pods of the suite's namespaces, all alike.
+// labelScraped marks pods whose StatusPort Prometheus reads.
+const labelScraped = "scraped"
+
+// prometheusConfig reads what the container "targets" beside it names.
 const prometheusConfig = `
 global: {scrape_interval: 2s, scrape_timeout: 2s}
 scrape_configs:
 - job_name: workloads
   body_size_limit: 1MB
-  kubernetes_sd_configs: [{role: pod}]
-  relabel_configs:
-  - {action: keep, source_labels: [__meta_kubernetes_pod_annotation_prometheus_io_scrape], regex: "true"}
-  - {action: keep, source_labels: [__meta_kubernetes_namespace], regex: e2e-.*}
-  - {action: keep, source_labels: [__meta_kubernetes_pod_container_port_name], regex: status}
-  - {source_labels: [__meta_kubernetes_namespace], target_label: namespace}
-  - {source_labels: [__meta_kubernetes_pod_name], target_label: pod}
+  http_sd_configs: [{url: "http://127.0.0.1:9099/", refresh_interval: 2s}]
 `
 
 // Prometheus is a real one that runs on the cluster.
@@ -74,12 +67,12 @@ func (e *Env) RunPrometheus(ctx context.Context, names ...string) (namespace, so
 }
 
 // mayReadPods lets the namespace's service account "default" see all pods, as
-// the discovery of scrape targets has to.
+// the one who names targets has to.
 func (e *Env) mayReadPods(ctx context.Context, namespace string) {
 	GinkgoHelper()
 	role := &rbacv1.ClusterRole{
 		ObjectMeta: metav1.ObjectMeta{Name: namespace},
-		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"get", "list", "watch"}}},
+		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"list"}}},
 	}
 	binding := &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: namespace},
@@ -116,7 +109,8 @@ func prometheusDeployment(name string) *appsv1.Deployment {
 	}
 }
 
-// prometheusPod is Debian's Prometheus; its data goes with it.
+// prometheusPod is Debian's Prometheus, and who tells it what to scrape. Its
+// data goes with it.
 func prometheusPod() corev1.PodSpec {
 	return corev1.PodSpec{
 		EnableServiceLinks: ptr.To(false),
@@ -128,11 +122,13 @@ func prometheusPod() corev1.PodSpec {
 			},
 			Ports:          []corev1.ContainerPort{{Name: "web", ContainerPort: prometheusPort}},
 			ReadinessProbe: &corev1.Probe{ProbeHandler: httpGet("/-/ready", prometheusPort), PeriodSeconds: 1, TimeoutSeconds: 5},
-			Resources: corev1.ResourceRequirements{
-				Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("10m"), corev1.ResourceMemory: resource.MustParse("64Mi")},
-				Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("512Mi")},
-			},
-			VolumeMounts: []corev1.VolumeMount{{Name: "config", MountPath: "/etc/prometheus"}, {Name: "data", MountPath: "/data"}},
+			Resources:      few("64Mi", "512Mi"),
+			VolumeMounts:   []corev1.VolumeMount{{Name: "config", MountPath: "/etc/prometheus"}, {Name: "data", MountPath: "/data"}},
+		}, {
+			Name: "targets", Image: Image(), ImagePullPolicy: corev1.PullIfNotPresent,
+			Command:   []string{"/targets"},
+			Args:      []string{"-selector=" + labelScraped, fmt.Sprintf("-port=%d", StatusPort)},
+			Resources: few("8Mi", "64Mi"),
 		}},
 		Volumes: []corev1.Volume{
 			{Name: "config", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
@@ -140,6 +136,15 @@ func prometheusPod() corev1.PodSpec {
 			}}},
 			{Name: "data", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
 		},
+	}
+}
+
+// few are the resources of something small: the memory that is set aside for
+// it, and the most that it gets.
+func few(memory, most string) corev1.ResourceRequirements {
+	return corev1.ResourceRequirements{
+		Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("10m"), corev1.ResourceMemory: resource.MustParse(memory)},
+		Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(most)},
 	}
 }
 
