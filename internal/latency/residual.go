@@ -42,6 +42,11 @@ func (h Histogram) Residual(quantile float64) (residual time.Duration, tooCoarse
 	beyond, far := h.beyond(), 0.0
 	if beyond > 0 {
 		last := h.lastBound()
+		if h.SlackSeconds > 0 {
+			// Some of these may have been shorter than this last bound, which
+			// is another histogram's. Worst is that one took all the time.
+			beyond = min(beyond, 1)
+		}
 		far = max(total-h.leastFinite(), beyond*last)
 		// Without a sum there is no telling how long these took.
 		if !exact || far-beyond*last > allowed*total {
@@ -49,6 +54,33 @@ func (h Histogram) Residual(quantile float64) (residual time.Duration, tooCoarse
 		}
 	}
 	return duration(h.solve(far, beyond, allowed*total)), false
+}
+
+// ResidualOfAll returns how long it takes, with the probability quantile, until
+// all requests that a pod has in flight are done. inFlight is how many it has on
+// average (see InFlight).
+//
+// P(one or more last longer) is at most how many do on average, inFlight ×
+// P(residual > x), whether or not they depend on each other; so it is the
+// residual at the quantile 1 - (1-quantile)/inFlight. Below one in flight it is
+// Residual itself: a pod that is mostly idle is no reason to cut more of the few.
+func (h Histogram) ResidualOfAll(quantile, inFlight float64) (residual time.Duration, tooCoarse bool) {
+	return h.Residual(1 - (1-clampQuantile(quantile))/max(1, inFlight))
+}
+
+// InFlight is how many of these requests a pod had in flight on average, when
+// they came to so many pods in so long a while: by Little's law, the time that
+// they took together divided by the time that there was. Never less than it is;
+// +Inf when not even that is known.
+func (h Histogram) InFlight(while time.Duration, pods int) float64 {
+	total, exact := h.totalSeconds()
+	if !exact {
+		total = h.mostSeconds()
+	}
+	if total == 0 {
+		return 0
+	}
+	return total / (while.Seconds() * float64(pods))
 }
 
 // solve returns the x, in seconds, at which all (L-x)+ come to target seconds,
@@ -95,16 +127,22 @@ func (h Histogram) leastFinite() float64 {
 // totalSeconds is what all requests took together: the exact sum, or if that is
 // not known or cannot be, the least that it was.
 func (h Histogram) totalSeconds() (total float64, exact bool) {
-	lowest, most := max(0, least(h.Buckets)-h.SlackSeconds), 0.0
-	for _, b := range h.Buckets {
-		if b.Count > 0 {
-			most += b.Count * b.UpperBound
-		}
-	}
+	lowest, most := max(0, least(h.Buckets)-h.SlackSeconds), h.mostSeconds()
 	// Sums and products are rounded, in another order each.
 	const rounding = 1e-9
 	if h.SumSeconds >= lowest*(1-rounding) && h.SumSeconds <= most*(1+rounding) {
 		return h.SumSeconds, true
 	}
 	return lowest, false
+}
+
+// mostSeconds is the most that all requests can have taken together.
+func (h Histogram) mostSeconds() float64 {
+	most := 0.0
+	for _, b := range h.Buckets {
+		if b.Count > 0 {
+			most += b.Count * b.UpperBound
+		}
+	}
+	return most
 }

@@ -28,13 +28,3 @@ type Observer interface {
 	// *Failure, and then nothing could be seen now.
 	Observe(ctx context.Context, target Target) (latency.Summary, error)
 }
-
-// Failure says why nothing could be seen.
-type Failure struct {
-	// Reason of the condition LatencyObserved.
-	Reason string
-	// Message for people, printable and at most 512 bytes: it may quote what a workload sent.
-	Message string
-}
-
-func (f *Failure) Error() string { return f.Message }
