@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/drain-operator/drain-operator/internal/condition"
+	"github.com/drain-operator/drain-operator/internal/observe"
 	"github.com/drain-operator/drain-operator/internal/plan"
 )
 
@@ -138,6 +139,18 @@ func (o *options) webhookHost() (string, error) {
 		return "", fmt.Errorf("--webhook-url must be https://host:port, not %q", o.webhookURL)
 	}
 	return parsed.Hostname(), nil
+}
+
+// sources of latency that the owner has configured.
+func (o *options) sources() (observe.Sources, error) {
+	if o.latencySources == "" {
+		return observe.Sources{}, nil
+	}
+	sources, err := observe.LoadSources(o.latencySources)
+	if err != nil {
+		return nil, fmt.Errorf("--latency-sources: %w", err)
+	}
+	return sources, nil
 }
 
 // ceilings of the platform, as the owner describes it.

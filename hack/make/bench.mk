@@ -11,7 +11,7 @@ bench: cluster-bin ## Measure sizes and times and hold them to their bounds (rep
 	@test -n "$(BENCH_ALONE)$(BENCH_ON_CLUSTER)" || { echo "BENCH is none of agent, injection, simulation, release and startup"; exit 2; }
 	@go build -o $(BENCH_BIN) ./test/perf/cmd/bench
 	@$(if $(BENCH),,rm -f reports/bench.json)
-	@$(if $(BENCH_ALONE),KUBEBUILDER_ASSETS="$$($(CLUSTER_BIN) assets)" $(BENCH_BIN) run $(BENCH_ALONE))
+	@$(if $(BENCH_ALONE),$(if $(filter injection,$(BENCH_ALONE)),KUBEBUILDER_ASSETS="$$($(CLUSTER_BIN) assets)") $(BENCH_BIN) run $(BENCH_ALONE))
 	@$(if $(BENCH_ON_CLUSTER),$(CLUSTER_BIN) run -- $(MAKE) --no-print-directory bench-on-cluster)
 	@$(BENCH_BIN) table
 

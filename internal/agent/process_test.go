@@ -93,14 +93,12 @@ func readResult(t *testing.T, path string) (hold.Result, bool) {
 func busyPort(t *testing.T) int32 {
 	t.Helper()
 	l, port := listen(t, "")
-	go func() {
-		for {
-			if _, err := l.Accept(); err != nil {
-				return
-			}
-		}
-	}()
 	dialPort(t, port, "work")
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() }) // and not before: it would be closed when it is collected
 	return port
 }
 

@@ -2,8 +2,9 @@ package grace
 
 import "time"
 
-// pause is how long nobody may have looked for the history to go on: ten rounds.
-const pause = 5 * time.Minute
+// pause is how long nobody may have looked for the history to go on: twice the
+// longest time between two looks that the operator's owner can ask for.
+const pause = 20 * time.Minute
 
 // History is what was recommended lately, for stabilization. The zero value
 // is that of a process that has just begun: it goes on from what the status

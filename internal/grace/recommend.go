@@ -135,9 +135,3 @@ func (r *round) counted() bool {
 func (r *round) raises() bool {
 	return r.Latency.RequestsUnknown && (r.was.HoldSeconds != nil || r.wanted() > r.unmeasuredTerm())
 }
-
-// MinRequests is how many requests a recommendation stands on at least.
-const MinRequests = 500
-
-// Noticeable reports whether a person would notice the difference.
-func Noticeable(old, now *v1alpha1.GraceStatus) bool { return *old != *now }

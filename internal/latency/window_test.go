@@ -106,10 +106,10 @@ func TestWindowOfNoLength(t *testing.T) {
 
 // Whatever is added, at whatever times and lengths, memory has its bound.
 func TestWindowIsBounded(t *testing.T) {
-	var any []Histogram
+	var pool []Histogram
 	for seed := range uint64(200) {
 		_, h := observed(rand.New(rand.NewPCG(seed, 13)))
-		any = append(any, h)
+		pool = append(pool, h)
 	}
 	for seed := range uint64(10) {
 		rng := rand.New(rand.NewPCG(seed, 10))
@@ -119,7 +119,7 @@ func TestWindowIsBounded(t *testing.T) {
 			if rng.IntN(20) == 0 {
 				w.SetLength(time.Duration(rng.Float64() * float64(24*time.Hour)))
 			}
-			w.Add(now, any[rng.IntN(len(any))])
+			w.Add(now, pool[rng.IntN(len(pool))])
 			if bytes := bytesOf(w); bytes > 57_000 {
 				t.Fatalf("seed %d: %d bytes of buckets", seed, bytes)
 			}

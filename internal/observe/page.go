@@ -215,15 +215,18 @@ func histogramOf(h *dto.Histogram) (latency.Histogram, error) {
 	if isNative(h) {
 		return latency.FromNative(nativeOf(h))
 	}
-	if len(h.GetBucket()) > maxBounds {
-		return latency.Histogram{}, fmt.Errorf("a series has %d buckets, at most %d are read", len(h.GetBucket()), maxBounds)
+	switch n := len(h.GetBucket()); {
+	case n == 0:
+		return latency.Histogram{}, errors.New("a series has no buckets; summaries cannot be used")
+	case n > maxBounds:
+		return latency.Histogram{}, fmt.Errorf("a series has %d buckets, at most %d are read", n, maxBounds)
 	}
 	buckets := make([]latency.Bucket, 0, len(h.GetBucket())+1)
 	for _, b := range h.GetBucket() {
 		buckets = append(buckets, latency.Bucket{UpperBound: b.GetUpperBound(), Count: either(b.GetCumulativeCount(), b.GetCumulativeCountFloat())})
 	}
 	slices.SortFunc(buckets, func(a, b latency.Bucket) int { return cmp.Compare(a.UpperBound, b.UpperBound) })
-	if n := len(buckets); n == 0 || !math.IsInf(buckets[n-1].UpperBound, 1) {
+	if !math.IsInf(buckets[len(buckets)-1].UpperBound, 1) {
 		// The protobuf format may leave it out.
 		buckets = append(buckets, latency.Bucket{UpperBound: math.Inf(1), Count: either(h.GetSampleCount(), h.GetSampleCountFloat())})
 	}

@@ -44,8 +44,8 @@ func asking(query, countQuery string) Target {
 	return Target{Policy: policy, Pods: []*corev1.Pod{owned("StatefulSet", "db", "db-0", "")}, Now: now}
 }
 
-// prometheus serves one handler, and returns the sources that name it.
-func prometheus(t *testing.T, handler http.HandlerFunc) Sources {
+// served serves one handler, and returns the sources that name it.
+func served(t *testing.T, handler http.HandlerFunc) Sources {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
@@ -176,7 +176,7 @@ func TestPrometheusAnswers(t *testing.T) {
 			if tc.edit != nil {
 				tc.edit(target.Policy)
 			}
-			got, failure := observed(t, New(prometheus(t, answers(tc.answer)), Limits{}).For(target.Policy), target)
+			got, failure := observed(t, New(served(t, answers(tc.answer)), Limits{}).For(target.Policy), target)
 			if failure != nil {
 				t.Fatalf("%s: %s", failure.Reason, failure.Message)
 			}
@@ -223,7 +223,7 @@ func TestPrometheusUnusable(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			target := asking(usualQuery, "")
-			_, failure := observed(t, New(prometheus(t, answers(tc.answer)), Limits{}).For(target.Policy), target)
+			_, failure := observed(t, New(served(t, answers(tc.answer)), Limits{}).For(target.Policy), target)
 			wantFailure(t, failure, tc.reason, tc.message)
 		})
 	}
@@ -278,7 +278,7 @@ func TestPrometheusErrors(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			target := asking(usualQuery, "")
-			_, failure := observed(t, New(prometheus(t, tc.handler), Limits{}).For(target.Policy), target)
+			_, failure := observed(t, New(served(t, tc.handler), Limits{}).For(target.Policy), target)
 			wantFailure(t, failure, tc.reason, tc.message)
 			if strings.ContainsAny(failure.Message, "\x1b\n") {
 				t.Errorf("the message is not printable: %q", failure.Message)
@@ -304,7 +304,7 @@ func TestPrometheusStopped(t *testing.T) {
 func TestPrometheusSlow(t *testing.T) {
 	for name, before := range map[string]string{"silent": "", "within the body": `{"status":`} {
 		t.Run(name, func(t *testing.T) {
-			sources := prometheus(t, func(w http.ResponseWriter, r *http.Request) {
+			sources := served(t, func(w http.ResponseWriter, r *http.Request) {
 				_, _ = io.WriteString(w, before)
 				if before != "" {
 					w.(http.Flusher).Flush()
@@ -329,7 +329,7 @@ func TestPrometheusLargeBody(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var written atomic.Int64
 			done := make(chan struct{})
-			sources := prometheus(t, func(w http.ResponseWriter, _ *http.Request) {
+			sources := served(t, func(w http.ResponseWriter, _ *http.Request) {
 				defer close(done)
 				if told {
 					w.Header().Set("Content-Length", fmt.Sprint(size))
@@ -414,7 +414,7 @@ func TestPrometheusCountQuery(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			sources := prometheus(t, func(w http.ResponseWriter, r *http.Request) {
+			sources := served(t, func(w http.ResponseWriter, r *http.Request) {
 				if strings.Contains(r.FormValue("query"), "counted") {
 					answers(tc.count)(w, r)
 					return
@@ -442,7 +442,7 @@ func TestPrometheusNotAsked(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			sources := prometheus(t, func(_ http.ResponseWriter, r *http.Request) { t.Errorf("%s was asked", r.URL) })
+			sources := served(t, func(_ http.ResponseWriter, r *http.Request) { t.Errorf("%s was asked", r.URL) })
 			target := asking(usualQuery, "")
 			tc.edit(&target)
 			_, failure := observed(t, New(sources, Limits{}).For(target.Policy), target)
@@ -458,7 +458,7 @@ func latencyOf(t *Target) *v1alpha1.Latency { return t.Policy.Spec.GracePeriod.L
 
 func TestPrometheusCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	sources := prometheus(t, func(_ http.ResponseWriter, r *http.Request) {
+	sources := served(t, func(_ http.ResponseWriter, r *http.Request) {
 		cancel()
 		_, _ = io.Copy(io.Discard, r.Body)
 		<-r.Context().Done()

@@ -131,6 +131,13 @@ var (
 		Help:  "Time to answer a pod creation, from the decoded request to the answer.",
 		Notes: eachReplica,
 	}
+	evictions = Definition{
+		Name:   "drain_operator_evictions_total",
+		Kind:   Counter,
+		Labels: []string{"result"},
+		Help:   "Evictions that the eviction webhook answered, by result: Lengthened (the pod gets the newer, longer grace), LongEnough, AskedFor (another grace than the pod's was asked for), NotConcerned, Failed.",
+		Notes:  eachReplica + " An eviction that a PodDisruptionBudget refuses counts each time it is tried.",
+	}
 )
 
 // Definitions are all metrics of the operator itself, in the order of the
@@ -138,7 +145,7 @@ var (
 var Definitions = []Definition{
 	drains, duration, draining, dropped,
 	latencySeen, residualSeen, requestsSeen, recommendedGrace, lookResults, lookDuration,
-	injections, exclusions, notes, answering,
+	injections, exclusions, notes, answering, evictions,
 }
 
 // buckets of durations, in seconds: a drain takes from propagation (5) to the

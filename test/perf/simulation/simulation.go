@@ -38,17 +38,17 @@ func (l load) requests() int { return int(l.perSecond * pods * window.Seconds())
 // rule gives a budget.
 type rule struct {
 	name   string
-	budget func(latency.Histogram) time.Duration
+	budget func(h latency.Histogram, inFlight float64) time.Duration
 }
 
 var rules = []rule{
-	{"P99 × 1.5", percentile},
-	{"with the residual", func(h latency.Histogram) time.Duration {
+	{"P99 × 1.5", func(h latency.Histogram, _ float64) time.Duration { return percentile(h) }},
+	{"with the residual", func(h latency.Histogram, _ float64) time.Duration {
 		residual, _ := h.Residual(quantile)
 		return max(percentile(h), residual)
 	}},
-	{"with the residual of all", func(h latency.Histogram) time.Duration {
-		residual, _ := h.ResidualOfAll(quantile, h.InFlight(window, pods))
+	{"with the residual of all", func(h latency.Histogram, inFlight float64) time.Duration {
+		residual, _ := h.ResidualOfAll(quantile, inFlight)
 		return max(percentile(h), residual)
 	}},
 }
@@ -75,7 +75,12 @@ func Measure(ctx context.Context, say func(string, ...any)) ([]perf.Figure, erro
 	for _, l := range layouts {
 		say("%s histogram\n%s", l.name, markdown(rows, l.name))
 	}
-	return figures(rows), nil
+	short, err := playFew(ctx)
+	if err != nil {
+		return nil, err
+	}
+	say("native histogram, %d/s, with few requests in it\n%s", middle, markdownFew(short))
+	return append(figures(rows), figuresFew(short)...), nil
 }
 
 func play(ctx context.Context, loads []load) ([]row, error) {
@@ -120,7 +125,7 @@ func (l load) play(rng *rand.Rand, d distribution, seen []latency.Histogram) []r
 	for i, h := range seen {
 		r := row{distribution: d.name, layout: layouts[i].name, load: l, outcomes: make([]outcome, len(rules))}
 		for _, rule := range rules {
-			r.budgets = append(r.budgets, rule.budget(h))
+			r.budgets = append(r.budgets, rule.budget(h, h.InFlight(window, pods)))
 		}
 		rows = append(rows, r)
 	}
