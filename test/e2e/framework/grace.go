@@ -25,8 +25,8 @@ import (
 const latencyHistogram = "workload_request_duration_seconds"
 
 var latencyBounds = func() (bounds []time.Duration) {
-	for i := range 40 {
-		bounds = append(bounds, time.Duration(0.012*math.Pow(1.25, float64(i))*float64(time.Second)))
+	for i := range 22 {
+		bounds = append(bounds, time.Duration(0.014*math.Pow(1.5, float64(i))*float64(time.Second)))
 	}
 	return bounds
 }()
@@ -37,12 +37,13 @@ func bucketOf(latency time.Duration) int {
 	return i
 }
 
-// Around is load of rate requests a second on fresh connections, whose P99 is
-// p99: most take a little less, none takes longer.
+// Around is load of rate requests a second on as many persistent connections
+// as they need, whose P99 is p99: most take a little less, none takes longer.
+// A fresh connection takes time that its server knows nothing of.
 func Around(target string, rate float64, p99 time.Duration) load.Config {
 	ms := int(p99.Milliseconds())
 	return load.Config{
-		Target: target, FreshPerSecond: rate, PostPercent: 50, Seed: 7,
+		Target: target, KeepAlivePerSecond: rate, KeepAliveConns: int(3*rate*p99.Seconds()) + 10, PostPercent: 50, Seed: 7,
 		Work: load.Work{MinMillis: ms / 2, MedianMillis: ms * 95 / 100, P99Millis: ms, MaxMillis: ms},
 	}
 }

@@ -16,9 +16,9 @@ type metrics struct {
 	latency  *prometheus.HistogramVec
 }
 
-// latencyBounds go from 12 ms to 72 s, each a quarter above the one before;
-// test/e2e/framework has their twin.
-var latencyBounds = prometheus.ExponentialBuckets(0.012, 1.25, 40)
+// latencyBounds go from 14 ms to 70 s, each half as much again as the one
+// before; test/e2e/framework has their twin.
+var latencyBounds = prometheus.ExponentialBuckets(0.014, 1.5, 22)
 
 func newMetrics(inFlight func() int) *metrics {
 	m := &metrics{
