@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -93,12 +94,20 @@ func readResult(t *testing.T, path string) (hold.Result, bool) {
 func busyPort(t *testing.T) int32 {
 	t.Helper()
 	l, port := listen(t, "")
+	go func() {
+		var kept []net.Conn // or they would be closed when they are collected
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				for _, c := range kept {
+					_ = c.Close()
+				}
+				return
+			}
+			kept = append(kept, conn)
+		}
+	}()
 	dialPort(t, port, "work")
-	conn, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() }) // and not before: it would be closed when it is collected
 	return port
 }
 

@@ -73,7 +73,9 @@ func graceStatus(f Facts) *v1alpha1.GraceStatus {
 	}
 	now := f.Grace.DeepCopy()
 	now.AppliedSeconds = appliedGrace(f.Coverage.Covered)
-	if old := f.Policy.Status.GracePeriod; old != nil && !grace.Noticeable(old, now) {
+	old := f.Policy.Status.GracePeriod
+	edited := f.Policy.Status.ObservedGeneration != f.Policy.Generation // and the reason may show it
+	if old != nil && !edited && !grace.Noticeable(old, now) {
 		return old
 	}
 	return now
@@ -99,7 +101,7 @@ func latencyObserved(p *v1alpha1.DrainPolicy, look Look) metav1.Condition {
 	case !seen.RequestsUnknown && seen.Requests < grace.MinRequests:
 		return set(metav1.ConditionFalse, v1alpha1.ReasonTooFewRequests,
 			"fewer than %d requests were seen in the window; what was recommended stands", grace.MinRequests)
-	case seen.TooCoarse:
+	case seen.TooCoarse && !seen.RequestsUnknown:
 		return set(metav1.ConditionFalse, v1alpha1.ReasonHistogramTooCoarse,
 			"the percentile lies beyond the last bound of the histogram, %s: pods get gracePeriod.maxSeconds", seen.Latency)
 	case seen.RequestsUnknown:

@@ -58,25 +58,27 @@ func TestGraceStatus(t *testing.T) {
 	}
 	old := applied(v1alpha1.GraceStatus{HoldSeconds: ptr.To[int32](18), RecommendedSeconds: 20, Requests: 990, Reason: "before"}, 20)
 	for name, tc := range map[string]struct {
-		was, now *v1alpha1.GraceStatus
-		pods     []*corev1.Pod
-		want     *v1alpha1.GraceStatus
+		was, now   *v1alpha1.GraceStatus
+		generation int64 // that the old one is of
+		pods       []*corev1.Pod
+		want       *v1alpha1.GraceStatus
 	}{
-		"the first":                         {nil, recommended, nil, recommended},
-		"nothing was worked out":            {old, nil, nil, old},
-		"nothing that anybody would notice": {old, recommended, []*corev1.Pod{webPod("a", "", withGrace(20))}, old},
+		"the first":                         {nil, recommended, 0, nil, recommended},
+		"nothing was worked out":            {old, nil, 1, nil, old},
+		"nothing that anybody would notice": {old, recommended, 1, []*corev1.Pod{webPod("a", "", withGrace(20))}, old},
+		"an edit that changes no figure":    {old, recommended, 0, []*corev1.Pod{webPod("a", "", withGrace(20))}, applied(*recommended, 20)},
 		"another pod has another grace": {
-			old, recommended, []*corev1.Pod{webPod("older", "", withGrace(20), created(time.Hour)), webPod("newer", "", withGrace(35), created(time.Minute))},
+			old, recommended, 1, []*corev1.Pod{webPod("older", "", withGrace(20), created(time.Hour)), webPod("newer", "", withGrace(35), created(time.Minute))},
 			applied(*recommended, 35),
 		},
 		"equally new: the longest": {
-			old, recommended, []*corev1.Pod{webPod("a", "", withGrace(25)), webPod("b", "", withGrace(45)), webPod("c", "", withGrace(35))},
+			old, recommended, 1, []*corev1.Pod{webPod("a", "", withGrace(25)), webPod("b", "", withGrace(45)), webPod("c", "", withGrace(35))},
 			applied(*recommended, 45),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := testobjects.MakePolicy("web").Obj()
-			p.Status.GracePeriod = tc.was
+			p.Status.GracePeriod, p.Status.ObservedGeneration = tc.was, tc.generation
 			got := graceStatus(Facts{Policy: p, Grace: tc.now, Coverage: Coverage{Covered: tc.pods}})
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)

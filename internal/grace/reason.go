@@ -20,18 +20,22 @@ const (
 func (r *round) measuredReason(until time.Time) string {
 	wanted := r.asked()
 	if r.Latency.TooCoarse {
+		most := r.within(r.set.max)
 		return limited(fmt.Sprintf("%s, the last bound of the histogram, which is too coarse to say more → %d s (maxSeconds)%s",
-			r.latencyWords(), r.set.max, r.standsWords(r.set.max, until)))
+			r.latencyWords(), most, r.standsWords(most, until)))
 	}
 	sum := r.latencyWords() + r.budgetWords() + "; + propagation " + r.propagationWords() +
 		" + shutdown " + r.shutdownWords() + " → " + secondsWords(wanted)
-	switch bounded := r.set.clamp(wanted); {
-	case wanted > bounded:
-		sum += fmt.Sprintf(", at most %d s (maxSeconds)", bounded)
-	case wanted < bounded:
-		sum += fmt.Sprintf(", at least %d s (minSeconds)", bounded)
+	within := r.within(wanted)
+	switch {
+	case wanted > within && within > r.set.max:
+		sum += fmt.Sprintf(", at most %d s (the pod's own grace)", within)
+	case wanted > within:
+		sum += fmt.Sprintf(", at most %d s (maxSeconds)", within)
+	case wanted < within:
+		sum += fmt.Sprintf(", at least %d s (minSeconds)", within)
 	}
-	return limited(sum + r.standsWords(r.set.clamp(wanted), until))
+	return limited(sum + r.standsWords(within, until))
 }
 
 // asked is the grace that measurements ask for now. Seconds, not clamped.

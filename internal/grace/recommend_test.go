@@ -237,6 +237,10 @@ func TestRecommend(t *testing.T) {
 			Facts{Spec: spec(bounds(10, 20)), OwnSeconds: 45},
 			v1alpha1.GraceStatus{RecommendedSeconds: 45, Reason: "no latency was seen yet: propagation 30 s (propagationMaxSeconds) + budget 45 s (the pod's own grace) + shutdown 45 s (the pod's own grace) → 120 s, at most 45 s (maxSeconds, or the pod's own)"},
 		},
+		"a shutdown that is not known is never below the own grace": {
+			Facts{Spec: spec(bounds(10, 20)), OwnSeconds: 45, Latency: seen(4100 * time.Millisecond)},
+			lookOf(4100).of(i32(20), nil, 45, "P99 4.1 s over 1 h (12,430 requests) + 50 % → 6.2 s; + propagation 30 s (propagationMaxSeconds) + shutdown 45 s (the pod's own grace) → 85 s, at most 45 s (the pod's own grace)"),
+		},
 		"no latency: what was stands": {
 			Facts{Spec: spec(), Was: stood(18, i32(2), 20)},
 			last().of(i32(18), i32(2), 20, "no latency could be seen since 2026-03-01 11:59 UTC: 20 s stays"),

@@ -20,7 +20,16 @@ func (r *round) wanted() int64 {
 	if r.shutdown.known {
 		hold += seconds(r.shutdown.seconds)
 	}
-	return min(onGrid(hold), mostSeconds)
+	return min(max(onGrid(hold), r.floor()), mostSeconds)
+}
+
+// floor is the term below which too few requests speak for going: the own
+// grace. Where the shutdown is not known, no pod gets less in any case.
+func (r *round) floor() int64 {
+	if !r.shutdown.known || r.Latency.RequestsUnknown || r.Latency.Requests >= RequestsToShorten {
+		return 0
+	}
+	return r.own
 }
 
 // unmeasuredTerm is the term of a pod without measurements: what requests in
@@ -42,6 +51,8 @@ func (r *round) standing() int64 {
 		return 0
 	case r.was.HoldSeconds == nil:
 		return min(r.unmeasuredTerm(), mostSeconds)
+	case !r.shutdown.known && r.was.ShutdownSeconds != nil: // it was known, and longer than the own grace
+		return max(int64(*r.was.HoldSeconds), int64(r.was.RecommendedSeconds)-r.own)
 	case !r.shutdown.known:
 		return int64(*r.was.HoldSeconds)
 	}
@@ -108,9 +119,9 @@ func (r *round) recommend(term int64) {
 func (r *round) split(term int64) (hold, grace int64) {
 	if !r.shutdown.known {
 		hold = min(term, r.set.max)
-		return hold, r.set.clamp(hold + r.own)
+		return hold, r.within(hold + r.own)
 	}
-	grace = r.set.clamp(term)
+	grace = r.within(term)
 	hold = grace - r.shutdown.seconds
 	if grace < term && !r.shutdown.given {
 		hold = max(hold, grace/2)
@@ -121,6 +132,16 @@ func (r *round) split(term int64) (hold, grace int64) {
 // slackSeconds is by how much a drain that used its hold up may seem shorter
 // than it: timestamps of whole seconds, and the 2 s that the kubelet leaves.
 const slackSeconds = 3
+
+// within bounds a grace. Where the shutdown is the pod's own grace, since it is
+// not known, no pod gets less than that.
+func (r *round) within(grace int64) int64 {
+	grace = r.set.clamp(grace)
+	if !r.shutdown.known {
+		grace = max(grace, r.own)
+	}
+	return grace
+}
 
 // react raises the term by one step when a drain ended late that more time
 // would have helped: once per window. A drain that took less than the hold that

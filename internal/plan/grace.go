@@ -47,7 +47,7 @@ type timing struct {
 // hook takes; an exec or httpGet hook had to end within the own grace all
 // along, which the budget covers.
 //
-// When max leaves too little and the shutdown is not known, budget and
+// When max leaves too little and the shutdown is not given, budget and
 // shutdown share what is left after propagation and hook.
 func (g graceBounds) time(own, propagation, hook int64) timing {
 	ownShutdown := min(own, maxReasonableSeconds)
@@ -66,7 +66,7 @@ func (g graceBounds) time(own, propagation, hook int64) timing {
 	if g.hold == nil || !known {
 		t.grace = max(t.grace, own)
 	}
-	if !known && t.grace < t.wanted {
+	if g.shutdown == nil && t.grace < t.wanted {
 		shutdown = min(shutdown, (t.grace-propagation-hook)/2)
 	}
 	t.bound = g.bound(t.grace, shutdown)

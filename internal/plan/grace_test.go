@@ -85,6 +85,10 @@ func TestTime(t *testing.T) {
 			bounds: graceBounds{min: 10, max: 60, hold: ptr.To[int64](190), learned: ptr.To[int64](10)}, own: 90, propagation: 30,
 			want: timing{grace: 60, wanted: 200, bound: 50},
 		},
+		"measured, and max leaves little beside a long shutdown: they share it": {
+			bounds: graceBounds{min: 10, max: 60, hold: ptr.To[int64](190), learned: ptr.To[int64](58)}, own: 90, propagation: 20,
+			want: timing{grace: 60, wanted: 248, bound: 40},
+		},
 		"a given shutdown comes before a learned one": {
 			bounds: graceBounds{min: 10, max: 600, hold: ptr.To[int64](18), learned: ptr.To[int64](2), shutdown: ptr.To[int64](7)}, own: 30, propagation: 30,
 			want: timing{grace: 25, wanted: 25, bound: 18},

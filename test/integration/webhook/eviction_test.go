@@ -131,6 +131,7 @@ var _ = Describe("An eviction", func() {
 		Expect(evict(clients, pod, nil)).To(Succeed())
 		took := time.Since(start)
 		resume()
+		Expect(took).To(BeNumerically(">=", 2*time.Second), "or it did not hang")
 		Expect(took).To(BeNumerically("<", 5*time.Second))
 		Expect(shared.deletionGrace(ctx, pod)).To(BeEquivalentTo(createdWithGrace))
 	})
