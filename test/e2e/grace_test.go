@@ -46,17 +46,16 @@ var _ = Describe("The grace", func() {
 		ns.Apply(ctx, tuned("enforcing", 60, 20).PodMetrics())
 		ns.Create(ctx, tuned("observing", 60, 20).Prometheus(steadySource).Observe().Obj())
 		logs := []*framework.GraceLog{ns.FollowGrace(ctx, "enforcing"), ns.FollowGrace(ctx, "observing")}
-		awaitBoth := func(seconds int32) {
+		awaitBoth := func(seconds int32) (said []*v1alpha1.GraceStatus) {
 			GinkgoHelper()
-			ns.AwaitGrace(ctx, "enforcing", seconds)
-			ns.AwaitGrace(ctx, "observing", seconds)
+			return []*v1alpha1.GraceStatus{ns.AwaitGrace(ctx, "enforcing", seconds), ns.AwaitGrace(ctx, "observing", seconds)}
 		}
 		ns.Deploy(ctx, working("web").Deployment(2))
 		target := ns.Service(ctx, "web", framework.WorkPort)
 
 		By("serving fast")
 		traffic := ns.StartLoad(ctx, framework.Around(target, 50, shortP99))
-		awaitBoth(shortGrace)
+		saidBefore := awaitBoth(shortGrace)
 		for _, name := range []string{"idle-1", "idle-2"} {
 			pod := ns.Run(ctx, working(name).Label("app", "idle"))
 			Expect(pod.Spec.TerminationGracePeriodSeconds).To(HaveValue(BeEquivalentTo(shortGrace)))
@@ -66,7 +65,7 @@ var _ = Describe("The grace", func() {
 		By("serving slowly")
 		turned := time.Now()
 		traffic.Begin(ctx, framework.Around(target, 25, longP99))
-		awaitBoth(longGrace)
+		saidMeanwhile := awaitBoth(longGrace)
 		Expect(ns.GraceOf(ctx, working("new"))).To(BeEquivalentTo(longGrace))
 		drains := ns.WatchDrains(ctx, "idle")
 		ns.Evict(ctx, "idle-1", nil)
@@ -80,11 +79,14 @@ var _ = Describe("The grace", func() {
 		By("serving fast again")
 		back := time.Now() // every slow request has ended
 		traffic.Begin(ctx, framework.Around(target, 50, shortP99))
-		awaitBoth(shortGrace)
+		saidAfter := awaitBoth(shortGrace)
 		Expect(ns.GraceOf(ctx, working("new"))).To(BeEquivalentTo(shortGrace))
 		after := traffic.Finish(ctx)
 
-		for _, log := range logs {
+		for i, log := range logs {
+			framework.ExpectP99(saidBefore[i], before)
+			framework.ExpectP99(saidMeanwhile[i], meanwhile)
+			framework.ExpectP99(saidAfter[i], after)
 			log.ExpectServed(window, before, meanwhile, after)
 			raised, lowered := log.FirstSince(turned, longGrace).Sub(turned), log.FirstSince(back, shortGrace).Sub(back)
 			AddReportEntry("turns", fmt.Sprintf("raised %s after requests became slow, lowered %s after they became fast", raised, lowered))

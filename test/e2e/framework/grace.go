@@ -176,6 +176,15 @@ func (l *GraceLog) ExpectServed(window time.Duration, served ...load.Results) {
 	Expect(wrong).To(BeEmpty(), "more than a bucket from what was served; all:\n%s", table.String())
 }
 
+// ExpectP99 fails the spec unless the latency that a status says is within one
+// bucket of the P99 of all these requests.
+func ExpectP99(status *v1alpha1.GraceStatus, served load.Results) {
+	GinkgoHelper()
+	said, p99 := Said{GraceStatus: *status}.latency(), served.Quantile(0.99)
+	AddReportEntry("P99", fmt.Sprintf("said ≤ %s, served %s to %d requests", said, p99, len(served.Records)))
+	Expect(nearestBucket(said)).To(BeNumerically("~", bucketOf(p99), 1), "said %s, served %s", said, p99)
+}
+
 // nearestBucket is the bucket whose bound was said, but for its rounding.
 func nearestBucket(said time.Duration) int { return bucketOf(said - 2*time.Millisecond) }
 
