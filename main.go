@@ -77,7 +77,7 @@ func run(ctx context.Context, config *rest.Config, o options) error {
 	}
 	for _, add := range []func() error{
 		func() error { return serving.Follow(ctx, mgr.GetCache()) },
-		func() error { return addWebhook(mgr, policies, options) },
+		func() error { return addWebhook(ctx, mgr, policies, options) },
 		func() error { return addRegistration(mgr, policies, o) },
 		func() error { return addRotator(mgr, o) },
 		func() error { return addControllers(ctx, mgr, options, o) },
@@ -124,19 +124,23 @@ func isExcluded(namespace string, options plan.Options) bool {
 	return excluded
 }
 
-func addWebhook(mgr ctrl.Manager, policies *store.Store, options func() plan.Options) error {
+func addWebhook(ctx context.Context, mgr ctrl.Manager, cached *store.Store, options func() plan.Options) error {
+	policies, err := store.FilePolicies(ctx, mgr.GetCache())
+	if err != nil {
+		return err
+	}
 	recorder, err := telemetry.NewInjections(metrics.Registry)
 	if err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
-	handler := inject.NewHandler(mgr.GetScheme(), policies.Policies, options, recorder)
-	mgr.GetWebhookServer().Register(registration.InjectPath, &admission.Webhook{Handler: handler})
+	handler := inject.NewHandler(policies.For, options, recorder)
+	mgr.GetWebhookServer().Register(registration.InjectPath, handler)
 	evictions, err := telemetry.NewEvictions(metrics.Registry)
 	if err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	mgr.GetWebhookServer().Register(registration.EvictPath, &admission.Webhook{
-		Handler: &evict.Handler{Pods: policies.Pod, Policies: policies.Policies, Recorder: evictions},
+		Handler: &evict.Handler{Pods: cached.Pod, Policies: policies.Of, Recorder: evictions},
 	})
 	return nil
 }

@@ -142,5 +142,10 @@ func (r *round) counted() bool {
 // may do no more than that. Where something measured stands already, measured
 // sees to it.
 func (r *round) raises() bool {
-	return r.Latency.RequestsUnknown && (r.was.HoldSeconds != nil || r.wanted() > r.unmeasuredTerm())
+	if !r.Latency.RequestsUnknown || r.was.HoldSeconds != nil {
+		return r.Latency.RequestsUnknown
+	}
+	_, asked := r.split(r.wanted())
+	_, given := r.unmeasuredGrace()
+	return asked > given
 }

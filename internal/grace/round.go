@@ -95,14 +95,20 @@ func (r *round) stays() {
 
 // unmeasured: the plan's own formula for pods of the longest own grace.
 func (r *round) unmeasured() {
-	term := r.unmeasuredTerm()
-	r.history.terms = peaks{{at: r.Now, seconds: min(term, mostSeconds)}}
-	grace := term
+	r.history.terms = peaks{{at: r.Now, seconds: min(r.unmeasuredTerm(), mostSeconds)}}
+	sum, grace := r.unmeasuredGrace()
+	r.status.RecommendedSeconds = int32(grace) //nolint:gosec // bounded by maxReasonableSeconds
+	r.status.Reason = r.unmeasuredReason(sum)
+}
+
+// unmeasuredGrace is the grace of a pod without measurements: as the sum of
+// its parts, and as bounded. Never below its own.
+func (r *round) unmeasuredGrace() (sum, grace int64) {
+	sum = r.unmeasuredTerm()
 	if !r.shutdown.known {
-		grace += r.own
+		sum += r.own
 	}
-	r.status.RecommendedSeconds = int32(max(r.set.clamp(grace), r.own)) //nolint:gosec // bounded by maxReasonableSeconds
-	r.status.Reason = r.unmeasuredReason(grace)
+	return sum, max(r.set.clamp(sum), r.own)
 }
 
 // recommend puts a term into the status.

@@ -72,7 +72,11 @@ func (p *pages) observe(ctx context.Context, s *scraper, target Target) (latency
 	return summary, nil
 }
 
+// lookAll takes at most four times as long as one page may, also where others
+// hold the process's slots: whom it did not come to has not answered.
 func lookAll(ctx context.Context, s *scraper, pods []*corev1.Pod, asked *v1alpha1.PodMetricsLatency) []looked {
+	ctx, cancel := context.WithTimeout(ctx, 4*s.limits.PodTimeout)
+	defer cancel()
 	seen := make([]looked, len(pods))
 	var group errgroup.Group
 	group.SetLimit(scrapesPerPolicy)

@@ -330,7 +330,7 @@ func TestPodMetricsSlowDrip(t *testing.T) {
 		}
 	})
 	limits := loopback
-	limits.PodTimeout = 100 * time.Millisecond
+	limits.PodTimeout = time.Second
 	o := New(nil, limits).For(nil)
 	f.round(o, now)
 	f.page("good", text(histogramPage(3, 3, 3)))
@@ -367,6 +367,17 @@ func TestPodMetricsSlots(t *testing.T) {
 	if err == nil {
 		t.Error("no failure after the context's end")
 	}
+}
+
+// A round whose turn does not come is over in bounded time.
+func TestPodMetricsNoSlot(t *testing.T) {
+	f := newFleet(t, "a")
+	limits := loopback
+	limits.Scrapes, limits.PodTimeout = 1, 20*time.Millisecond
+	factory := New(nil, limits)
+	factory.scraper.slots <- struct{}{}
+	_, failure := observed(t, factory.For(nil), f.target(now))
+	wantFailure(t, failure, v1alpha1.ReasonNoPodAnswered, "in time")
 }
 
 // A round asks ten pods, whatever the workload has.

@@ -106,11 +106,16 @@ func (s Source) ask(ctx context.Context, template string, target Target) (model.
 	if err != nil {
 		return nil, failf(v1alpha1.ReasonQueryInvalid, "the query cannot be asked: %v", err)
 	}
+	if failure := s.reach.failure(target.Now); failure != nil {
+		return nil, failure
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
 	value, warnings, err := s.query(ctx, query, target.Now)
 	if err != nil {
-		return nil, s.failure(err)
+		failure := s.failure(err)
+		s.reach.note(target.Now, err, failure)
+		return nil, failure
 	}
 	if len(warnings) > 0 {
 		return nil, failf(v1alpha1.ReasonAnswerUnusable, "source %q warns that its answer is not to be relied on: %s", s.Name, warnings[0])

@@ -2,15 +2,19 @@ package observe
 
 import (
 	"context"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"math"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -54,7 +58,7 @@ func served(t *testing.T, handler http.HandlerFunc) Sources {
 
 func sourcesAt(t *testing.T, address string) Sources {
 	t.Helper()
-	sources, err := ParseSources(fmt.Appendf(nil, "sources: [{name: default, address: %q, timeoutSeconds: 2}]", address))
+	sources, err := ParseSources(fmt.Appendf(nil, "sources: [{name: default, address: %q, timeoutSeconds: 30}]", address))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -299,6 +303,32 @@ func TestPrometheusStopped(t *testing.T) {
 	}
 }
 
+// A source that took no connection is left alone for a while, by all policies.
+func TestPrometheusBack(t *testing.T) {
+	server := httptest.NewUnstartedServer(answers(vector("=1")))
+	address := server.Listener.Addr().String()
+	sources := sourcesAt(t, "http://"+address)
+	server.Listener.Close()
+	factory := New(sources, Limits{})
+	target := asking("x", "")
+	_, failure := observed(t, factory.For(target.Policy), target)
+	wantFailure(t, failure, v1alpha1.ReasonSourceUnavailable, "refused")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
+	if err != nil {
+		t.Skipf("the port is taken: %v", err)
+	}
+	server.Listener = listener
+	server.Start()
+	defer server.Close()
+	target.Now = now.Add(quiet - time.Second)
+	_, failure = observed(t, factory.For(target.Policy), target)
+	wantFailure(t, failure, v1alpha1.ReasonSourceUnavailable, "refused")
+	target.Now = now.Add(quiet)
+	if _, failure = observed(t, factory.For(target.Policy), target); failure != nil {
+		t.Errorf("%s: %s", failure.Reason, failure.Message)
+	}
+}
+
 // A server that never answers is given up at the source's timeout; so is one
 // whose answer never ends.
 func TestPrometheusSlow(t *testing.T) {
@@ -332,7 +362,7 @@ func TestPrometheusLargeBody(t *testing.T) {
 			sources := served(t, func(w http.ResponseWriter, _ *http.Request) {
 				defer close(done)
 				if told {
-					w.Header().Set("Content-Length", fmt.Sprint(size))
+					w.Header().Set("Content-Length", strconv.Itoa(size))
 				}
 				chunk := []byte(strings.Repeat(" ", 64<<10))
 				for range size / len(chunk) {
@@ -402,6 +432,45 @@ func TestPrometheusRequest(t *testing.T) {
 	}
 	_, failure = observed(t, observer, target)
 	wantFailure(t, failure, v1alpha1.ReasonSourceUnavailable, "token")
+}
+
+// The certificate is verified; and no password gets into a message.
+func TestPrometheusTLS(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, password, _ := r.BasicAuth(); password != "hunter2" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		answers(vector("=1.5"))(w, r)
+	}))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	defer server.Close()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "ca.crt"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
+	tests := map[string]struct{ client, message string }{
+		"as configured":       {"{basic_auth: {username: op, password: hunter2}, tls_config: {ca_file: ca.crt}}", ""},
+		"another password":    {"{basic_auth: {username: op, password: hunter3}, tls_config: {ca_file: ca.crt}}", "401"},
+		"an unknown signer":   {"{basic_auth: {username: op, password: hunter2}}", "certificate"},
+		"another server name": {"{basic_auth: {username: op, password: hunter2}, tls_config: {ca_file: ca.crt, server_name: prometheus}}", "certificate"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			sources, err := parseSources(fmt.Appendf(nil, "sources: [{name: default, address: %q, httpClientConfig: %s}]", server.URL, tc.client), dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			target := asking("x", "")
+			_, failure := observed(t, New(sources, Limits{}).For(target.Policy), target)
+			if tc.message == "" && failure == nil {
+				return
+			}
+			wantFailure(t, failure, v1alpha1.ReasonSourceUnavailable, tc.message)
+			if strings.Contains(failure.Message, "hunter") {
+				t.Errorf("the message has the password: %s", failure.Message)
+			}
+		})
+	}
 }
 
 func TestPrometheusCountQuery(t *testing.T) {

@@ -1,7 +1,7 @@
 package observe
 
 import (
-	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -104,7 +104,7 @@ func TestSampleReplaces(t *testing.T) {
 
 func BenchmarkChoose(b *testing.B) {
 	for _, n := range []int{10, 1000, 10_000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			pods := named(n, "checkout-7d4b9d8c5f")
 			var s sample
 			for b.Loop() {

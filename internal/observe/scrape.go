@@ -39,7 +39,7 @@ func newScraper(limits Limits) *scraper {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 			Transport: &http.Transport{
 				DialContext:            (&net.Dialer{Timeout: limits.PodTimeout}).DialContext,
-				TLSClientConfig:        &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // as the kubelet probes; the answer is not trusted anyway
+				TLSClientConfig:        &tls.Config{InsecureSkipVerify: true}, // as the kubelet probes; the answer is not trusted anyway
 				DisableKeepAlives:      true,
 				MaxResponseHeaderBytes: 64 << 10,
 			},

@@ -47,6 +47,7 @@ type Source struct {
 	Timeout time.Duration
 
 	client *http.Client
+	reach  *reach
 }
 
 // sourceFile is the configuration file.
@@ -130,7 +131,7 @@ func (e sourceEntry) source(dir string) (Source, error) {
 	if err != nil {
 		return Source{}, fmt.Errorf("httpClientConfig: %w", err)
 	}
-	s.client = client
+	s.client, s.reach = client, &reach{}
 	return s, nil
 }
 

@@ -28,21 +28,6 @@ func New(cache client.Reader, excluded func(namespace string) bool) *Store {
 	return &Store{cache: cache, excluded: excluded}
 }
 
-// Policies returns the policies of a namespace, in no order. They are the
-// cache's own: not to be changed. To copy a thousand takes longer than all else
-// that an admission request asks for.
-func (s *Store) Policies(ctx context.Context, namespace string) ([]*v1alpha1.DrainPolicy, error) {
-	list := &v1alpha1.DrainPolicyList{}
-	if err := s.cache.List(ctx, list, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
-		return nil, fmt.Errorf("listing the policies of namespace %s: %w", namespace, err)
-	}
-	policies := make([]*v1alpha1.DrainPolicy, len(list.Items))
-	for i := range list.Items {
-		policies[i] = &list.Items[i]
-	}
-	return policies, nil
-}
-
 // Namespaces returns the names of the namespaces that have a policy and are
 // not excluded, sorted.
 func (s *Store) Namespaces(ctx context.Context) ([]string, error) {
