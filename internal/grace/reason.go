@@ -2,6 +2,7 @@ package grace
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +27,9 @@ func (r *round) measuredReason(until time.Time) string {
 	}
 	sum := r.latencyWords() + r.budgetWords() + "; + propagation " + r.propagationWords() +
 		" + shutdown " + r.shutdownWords() + " → " + secondsWords(wanted)
+	if floor := r.floor(); floor > 0 && floor == wanted {
+		sum += fmt.Sprintf(", the pod's own: %s requests are needed for less", thousands(RequestsToShorten))
+	}
 	within := r.within(wanted)
 	switch {
 	case wanted > within && within > r.set.max:
@@ -139,14 +143,23 @@ func (r *round) latencyWords() string {
 // budgetWords says what the budget is, and which of its parts decided.
 func (r *round) budgetWords() string {
 	margin := fmt.Sprintf(" + %d %% → %s", r.set.margin, durationWords(r.need.latency))
-	switch budget := r.need.budget(); {
-	case budget == r.need.latency:
+	switch budget := r.need.budget(); budget {
+	case r.need.latency:
 		return margin
-	case budget == r.need.residual:
-		return margin + fmt.Sprintf("; requests in flight still need %s at P%s → %[1]s", durationWords(budget), r.set.percentile)
+	case r.need.residual:
+		return margin + fmt.Sprintf("; %s in flight still need %s at P%s → %[2]s", r.inFlightWords(), durationWords(budget), r.set.percentile)
 	default:
 		return margin + fmt.Sprintf("; a drain needed %s → %[1]s", durationWords(budget))
 	}
+}
+
+// inFlightWords says how many requests a pod has in flight, where it is more
+// than one or so.
+func (r *round) inFlightWords() string {
+	if n := r.Latency.InFlight; n >= 1.5 {
+		return "the " + thousands(int64(math.Round(min(n, maxReasonableSeconds)))) + " requests"
+	}
+	return "requests"
 }
 
 func (r *round) propagationWords() string {

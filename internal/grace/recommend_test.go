@@ -42,6 +42,12 @@ func seen(p time.Duration) *latency.Summary {
 	return &latency.Summary{Requests: 12430, Latency: p, Since: noon.Add(-time.Hour), At: noon}
 }
 
+func requests(n int64, p time.Duration) *latency.Summary {
+	s := seen(p)
+	s.Requests = n
+	return s
+}
+
 func uncounted(p time.Duration) *latency.Summary {
 	return &latency.Summary{RequestsUnknown: true, Latency: p, At: noon}
 }
@@ -176,6 +182,33 @@ func TestRecommend(t *testing.T) {
 				return s
 			}(), Drains: drained(10, 8, 4, 2)},
 			lookOf(4100).of(i32(18), i32(2), 20, "P99 4.1 s over 1 h (12,430 requests) + 50 % → 6.2 s; requests in flight still need 9.3 s at P99 → 9.3 s; + propagation 8 s (observed) + shutdown 2 s (measured) → 20 s"),
+		},
+		"all of many requests in flight need more": {
+			Facts{Spec: spec(), Latency: func() *latency.Summary {
+				s := seen(4100 * time.Millisecond)
+				s.Residual, s.InFlight = 9300*time.Millisecond, 23.7
+				return s
+			}(), Drains: drained(10, 8, 4, 2)},
+			lookOf(4100).of(i32(18), i32(2), 20, "P99 4.1 s over 1 h (12,430 requests) + 50 % → 6.2 s; the 24 requests in flight still need 9.3 s at P99 → 9.3 s; + propagation 8 s (observed) + shutdown 2 s (measured) → 20 s"),
+		},
+		"too few requests for less than the own grace": {
+			Facts{Spec: spec(), Latency: requests(4999, 4100*time.Millisecond), Drains: drained(10, 8, 4, 2), OwnSeconds: 30},
+			lookOf(4100).requests(4999).of(i32(28), i32(2), 30, "P99 4.1 s over 1 h (4,999 requests) + 50 % → 6.2 s; + propagation 8 s (observed) + shutdown 2 s (measured) → 30 s, the pod's own: 5,000 requests are needed for less"),
+		},
+		"just enough requests for less than the own grace": {
+			Facts{Spec: spec(), Latency: requests(5000, 4100*time.Millisecond), Drains: drained(10, 8, 4, 2), OwnSeconds: 30},
+			lookOf(4100).requests(5000).of(i32(18), i32(2), 20, "P99 4.1 s over 1 h (5,000 requests) + 50 % → 6.2 s; + propagation 8 s (observed) + shutdown 2 s (measured) → 20 s"),
+		},
+		"500 requests raise": {
+			Facts{Spec: spec(), Latency: requests(500, 20*time.Second), Drains: drained(10, 8, 4, 2), OwnSeconds: 30},
+			lookOf(20000).requests(500).of(i32(38), i32(2), 40, "P99 20 s over 1 h (500 requests) + 50 % → 30 s; + propagation 8 s (observed) + shutdown 2 s (measured) → 40 s"),
+		},
+		"an unknown weight never goes below the own grace, which is above maxSeconds": {
+			Facts{Spec: spec(bounds(10, 60), shutdownGiven(2)), Latency: uncounted(50 * time.Second), OwnSeconds: 90},
+			v1alpha1.GraceStatus{
+				Percentile: "99", LatencyMilliseconds: ptr.To[int64](50000), ObservedAt: at(0), RecommendedSeconds: 90,
+				Reason: "P99 50 s of an unknown number of requests asks for no more: propagation 30 s (propagationMaxSeconds) + budget 90 s (the pod's own grace) + shutdown 2 s (given) → 122 s, at most 90 s (maxSeconds, or the pod's own)",
+			},
 		},
 		"a healthy drain needed more": {
 			Facts{Spec: spec(), Latency: seen(4100 * time.Millisecond), Drains: drained(10, 8, 15, 2)},

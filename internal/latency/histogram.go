@@ -46,9 +46,12 @@ type Summary struct {
 	RequestsUnknown bool
 	// Latency is the percentile asked for: the upper bound of its bucket.
 	Latency time.Duration
-	// Residual is the same percentile of what requests in flight at any
-	// moment still need. 0 where only a value was to be had.
+	// Residual is how long it takes, at the same percentile, until all requests
+	// that a pod has in flight at some moment are done. 0 where only a value was
+	// to be had.
 	Residual time.Duration
+	// InFlight is how many these are on average; 0 where that is not known.
+	InFlight float64
 	// TooCoarse says that the percentile lies beyond the last bound: both
 	// figures are unknown, and Latency is that bound, which is exceeded.
 	TooCoarse bool

@@ -64,7 +64,7 @@ func (p *pages) observe(ctx context.Context, s *scraper, target Target) (latency
 	if failure := judged(seen, answered, h); failure != nil {
 		return latency.Summary{}, failure
 	}
-	summary, failure := summarized(h, target)
+	summary, failure := summarized(h, target, target.Now.Sub(from), len(chosen))
 	if failure != nil {
 		return latency.Summary{}, failure
 	}

@@ -162,7 +162,10 @@ func TestPodMetricsSummary(t *testing.T) {
 			}
 			look(now)
 			f.page("a", text(tc.page))
-			want := buckets(map[float64]float64{0.1: 950, 1: 50, inf: 0}, 0).Summarize(0.9)
+			h := buckets(map[float64]float64{0.1: 950, 1: 50, inf: 0}, 0)
+			want := h.Summarize(0.9)
+			want.InFlight = h.InFlight(30*time.Second, 1)
+			want.Residual, want.ResidualTooCoarse = h.ResidualOfAll(0.9, want.InFlight)
 			want.Since, want.At = now, now.Add(30*time.Second)
 			if diff := cmp.Diff(want, look(now.Add(30*time.Second))); diff != "" {
 				t.Errorf("summary (-want +got):\n%s", diff)
@@ -279,9 +282,11 @@ func TestPodMetricsFailures(t *testing.T) {
 		edit            func(*Target)
 		reason, message string
 	}{
-		"500":        {page: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, reason: v1alpha1.ReasonNoPodAnswered, message: "answered 500"},
-		"a redirect": {page: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://192.0.2.1/", 302) }, reason: v1alpha1.ReasonNoPodAnswered, message: "redirects are not followed"},
-		"hung up":    {page: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, reason: v1alpha1.ReasonNoPodAnswered},
+		"500": {page: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, reason: v1alpha1.ReasonNoPodAnswered, message: "answered 500"},
+		"a redirect": {page: func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound)
+		}, reason: v1alpha1.ReasonNoPodAnswered, message: "redirects are not followed"},
+		"hung up": {page: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, reason: v1alpha1.ReasonNoPodAnswered},
 		"broken off": {page: func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "99")
 			_, _ = w.Write([]byte(histogramPage(1, 1, 1)[:50]))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -31,16 +32,16 @@ func (s Sources) askPrometheus(ctx context.Context, target Target) (latency.Summ
 	if failure != nil {
 		return latency.Summary{}, failure
 	}
+	window := time.Duration(windowSeconds(target.Policy)) * time.Second
 	var summary latency.Summary
 	if a.histogram != nil {
-		summary, failure = summarized(*a.histogram, target)
+		summary, failure = summarized(*a.histogram, target, window, len(target.Pods))
 	} else {
 		summary, failure = source.summaryOfValue(ctx, a.value, target)
 	}
 	if failure != nil {
 		return latency.Summary{}, failure
 	}
-	window := time.Duration(windowSeconds(target.Policy)) * time.Second
 	summary.Since, summary.At = target.Now.Add(-window), target.Now
 	return summary, nil
 }
@@ -59,8 +60,9 @@ func (s Sources) unknown(asked *v1alpha1.PrometheusLatency) *Failure {
 	return failf(v1alpha1.ReasonSourceUnknown, "no latency source %q is configured; there is %s", sourceOf(asked), strings.Join(s.Names(), ", "))
 }
 
-// summarized reads the policy's percentile from a histogram in the policy's unit.
-func summarized(h latency.Histogram, target Target) (latency.Summary, *Failure) {
+// summarized reads the policy's percentile from a histogram in the policy's
+// unit, of requests that came to so many pods in so long a while.
+func summarized(h latency.Histogram, target Target, while time.Duration, pods int) (latency.Summary, *Failure) {
 	_, quantile, err := percentileOf(target.Policy)
 	if err != nil {
 		return latency.Summary{}, failf(v1alpha1.ReasonQueryInvalid, "%v", err)
@@ -68,7 +70,13 @@ func summarized(h latency.Histogram, target Target) (latency.Summary, *Failure) 
 	if factor := secondsPer(target.Policy.Spec.GracePeriod.Latency.Unit); factor != 1 {
 		h = h.Scale(factor)
 	}
-	return h.Summarize(quantile), nil
+	summary := h.Summarize(quantile)
+	inFlight := h.InFlight(while, max(1, pods))
+	summary.Residual, summary.ResidualTooCoarse = h.ResidualOfAll(quantile, inFlight)
+	if !math.IsInf(inFlight, 0) {
+		summary.InFlight = inFlight
+	}
+	return summary, nil
 }
 
 // summaryOfValue takes the percentile as it was told, and asks on how many

@@ -109,21 +109,24 @@ func observed(t *testing.T, o Observer, target Target) (latency.Summary, *Failur
 	return summary, failure
 }
 
-func summaryOf(requests int64, latencySeconds, residualSeconds float64) latency.Summary {
-	return latency.Summary{
-		Requests: requests, Latency: seconds(latencySeconds), Residual: seconds(residualSeconds),
-		Since: now.Add(-10 * time.Minute), At: now,
-	}
+func summaryOf(requests int64, latencySeconds float64) latency.Summary {
+	return latency.Summary{Requests: requests, Latency: seconds(latencySeconds), Since: now.Add(-10 * time.Minute), At: now}
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 func TestPrometheusAnswers(t *testing.T) {
 	milliseconds := func(p *v1alpha1.DrainPolicy) { p.Spec.GracePeriod.Latency.Unit = v1alpha1.UnitMilliseconds }
-	withResidual := func(h ...latency.Bucket) time.Duration {
-		r, _ := latency.Histogram{Buckets: h, SumSeconds: nan}.Residual(0.9)
-		return r
+	// withRest adds what the requests in flight on the one pod still need.
+	withRest := func(want latency.Summary, h latency.Histogram) latency.Summary {
+		inFlight := h.InFlight(10*time.Minute, 1)
+		want.Residual, want.ResidualTooCoarse = h.ResidualOfAll(0.9, inFlight)
+		if !math.IsInf(inFlight, 1) {
+			want.InFlight = inFlight
+		}
+		return want
 	}
+	unsummed := func(h ...latency.Bucket) latency.Histogram { return latency.Histogram{Buckets: h, SumSeconds: nan} }
 	tests := map[string]struct {
 		answer string
 		edit   func(*v1alpha1.DrainPolicy)
@@ -131,38 +134,35 @@ func TestPrometheusAnswers(t *testing.T) {
 	}{
 		"one series per le": {
 			answer: vector("le:0.5=899.5", "le:1=950", "le:+Inf=1000"),
-			want: latency.Summary{
-				Requests: 1000, Latency: time.Second, ResidualTooCoarse: true,
-				Residual: withResidual(latency.Bucket{UpperBound: 0.5, Count: 899.5}, latency.Bucket{UpperBound: 1, Count: 50.5}, latency.Bucket{UpperBound: inf, Count: 50}),
-				Since:    now.Add(-10 * time.Minute), At: now,
-			},
+			want: withRest(summaryOf(1000, 1), unsummed(
+				latency.Bucket{UpperBound: 0.5, Count: 899.5}, latency.Bucket{UpperBound: 1, Count: 50.5}, latency.Bucket{UpperBound: inf, Count: 50})),
 		},
 		"bounds written in two ways": {
 			answer: vector("le:1=500", "le:1.0=400", "le:2=1000", "le:+Inf=1000"),
-			want: summaryOf(1000, 1, withResidual(latency.Bucket{UpperBound: 1, Count: 900}, latency.Bucket{UpperBound: 2, Count: 100},
-				latency.Bucket{UpperBound: inf}).Seconds()),
+			want: withRest(summaryOf(1000, 1), unsummed(
+				latency.Bucket{UpperBound: 1, Count: 900}, latency.Bucket{UpperBound: 2, Count: 100}, latency.Bucket{UpperBound: inf})),
 		},
 		"in milliseconds": {
 			answer: vector("le:500=950", "le:1000=1000", "le:+Inf=1000"),
 			edit:   milliseconds,
-			want: summaryOf(1000, 0.5, withResidual(latency.Bucket{UpperBound: 0.5, Count: 950}, latency.Bucket{UpperBound: 1, Count: 50},
-				latency.Bucket{UpperBound: inf}).Seconds()),
+			want: withRest(summaryOf(1000, 0.5), unsummed(
+				latency.Bucket{UpperBound: 0.5, Count: 950}, latency.Bucket{UpperBound: 1, Count: 50}, latency.Bucket{UpperBound: inf})),
 		},
 		"counts that extrapolation has put a little wrong": {
 			answer: vector("le:1=901", "le:2=899", "le:+Inf=1000"),
-			want: latency.Summary{
-				Requests: 1000, Latency: 2 * time.Second, TooCoarse: true, ResidualTooCoarse: true,
-				Residual: withResidual(latency.Bucket{UpperBound: 1, Count: 899}, latency.Bucket{UpperBound: 2}, latency.Bucket{UpperBound: inf, Count: 101}),
-				Since:    now.Add(-10 * time.Minute), At: now,
-			},
+			want: func() latency.Summary {
+				want := summaryOf(1000, 2)
+				want.TooCoarse = true
+				return withRest(want, unsummed(
+					latency.Bucket{UpperBound: 1, Count: 899}, latency.Bucket{UpperBound: 2}, latency.Bucket{UpperBound: inf, Count: 101}))
+			}(),
 		},
 		"a native histogram": {
 			answer: result("vector", `[{"metric":{},"histogram":[1777896000,{"count":"1000","sum":"700","buckets":[[0,"0.5","1","950"],[0,"2","4","50"]]}]}]`),
-			want: summaryOf(1000, 1, func() float64 {
+			want: func() latency.Summary {
 				h, _ := latency.FromCounts([]latency.Bucket{{UpperBound: 0.5}, {UpperBound: 1, Count: 950}, {UpperBound: 2}, {UpperBound: 4, Count: 50}}, 700)
-				r, _ := h.Residual(0.9)
-				return r.Seconds()
-			}()),
+				return withRest(summaryOf(1000, 1), h)
+			}(),
 		},
 		"one series": {
 			answer: vector("=1.5"),
@@ -271,7 +271,9 @@ func TestPrometheusErrors(t *testing.T) {
 		"503":            {status(503, `{"status":"error","errorType":"timeout","error":"x"}`), v1alpha1.ReasonSourceUnavailable, "503"},
 		"401":            {status(401, "no"), v1alpha1.ReasonSourceUnavailable, "401"},
 		"404":            {status(404, "no"), v1alpha1.ReasonSourceUnavailable, "404"},
-		"a redirect":     {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://192.0.2.1/", 302) }, v1alpha1.ReasonSourceUnavailable, "redirects are not followed"},
+		"a redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound)
+		}, v1alpha1.ReasonSourceUnavailable, "redirects are not followed"},
 		"a body cut off": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
 			_, _ = w.Write([]byte("{"))
