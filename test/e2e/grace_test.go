@@ -40,7 +40,8 @@ func working(name string) *framework.PodBuilder {
 }
 
 var _ = Describe("The grace", func() {
-	It("follows P99 from 0.5 s to 8 s and back, whoever tells it, and evictions follow", func(ctx SpecContext) {
+	// It waits longest of all, and begins early.
+	It("follows P99 from 0.5 s to 8 s and back, whoever tells it, and evictions follow", SpecPriority(1), func(ctx SpecContext) {
 		const window, stabilization = 60 * time.Second, 20 * time.Second
 		ns := env.NewNamespace(ctx, nil)
 		ns.Apply(ctx, tuned("enforcing", 60, 20).PodMetrics())

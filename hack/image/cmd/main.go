@@ -14,8 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/drain-operator/drain-operator/hack/cache"
 	"github.com/drain-operator/drain-operator/hack/image"
-	"github.com/drain-operator/drain-operator/test/cluster"
 )
 
 func main() {
@@ -84,13 +84,13 @@ func build(ctx context.Context, o options, specs []image.Spec) error {
 	if err != nil {
 		return err
 	}
-	cache, err := cluster.CacheDir()
+	cacheDir, err := cache.Dir()
 	if err != nil {
 		return err
 	}
 	for i, s := range specs {
 		if s.Debian != nil {
-			s.Debian.Dir, s.Debian.Log = filepath.Join(cache, "debian"), os.Stdout
+			s.Debian.Dir, s.Debian.Log = filepath.Join(cacheDir, "debian"), os.Stdout
 		}
 		fmt.Printf("%5.1fs  image %s for %s (%d/%d)…\n", time.Since(start).Seconds(), s.Name, strings.Join(o.platforms, ", "), i+1, len(specs))
 		index, err := image.Build(ctx, ".", s, o.platforms)
