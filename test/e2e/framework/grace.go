@@ -145,11 +145,12 @@ func (l *GraceLog) FirstSince(begin time.Time, seconds int32) time.Time {
 	return time.Time{}
 }
 
-// What a status may be late by: a look and a scrape each 3 s, times in whole
-// seconds, and a window that is a twentieth longer at most.
+// What a status may be late by: a scrape every 2 s and Prometheus' way to tell,
+// times in whole seconds; what it may be ahead by: a look that takes its time;
+// and a window that is a twentieth longer at most.
 const (
 	latest   = 8 * time.Second
-	earliest = time.Second
+	earliest = 6 * time.Second
 	slot     = 4 * time.Second
 )
 
