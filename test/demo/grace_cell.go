@@ -35,8 +35,8 @@ type GraceCell struct {
 	Hung []string
 	// Learning and what follows are those of the setting Tuned.
 	Learning Learning
-	// Recommended is what the policy's status said, each grace once, in the
-	// order in which it came up.
+	// Recommended is what the policy's status said until the drain of the node
+	// began, each grace once, in the order in which it came up.
 	Recommended []v1alpha1.GraceStatus
 	// Observed is the policy's condition LatencyObserved when the drain of the
 	// node began, which leaves no pod to look at.

@@ -17,7 +17,8 @@ import (
 // advice is what the operator says of the grace, as seen so far.
 type advice struct {
 	mu sync.Mutex
-	// grace is each recommendation once, in the order in which it came up.
+	// grace is each recommendation once, in the order in which it came up, with
+	// what was said of it last.
 	grace    []v1alpha1.GraceStatus
 	latest   *v1alpha1.GraceStatus
 	observed string
@@ -38,9 +39,11 @@ func (a *advice) take(p *v1alpha1.DrainPolicy) {
 	known := func(s v1alpha1.GraceStatus) bool {
 		return s.RecommendedSeconds == a.latest.RecommendedSeconds && (s.HoldSeconds == nil) == (a.latest.HoldSeconds == nil)
 	}
-	if !slices.ContainsFunc(a.grace, known) {
-		a.grace = append(a.grace, *a.latest)
+	if i := slices.IndexFunc(a.grace, known); i >= 0 {
+		a.grace[i] = *a.latest
+		return
 	}
+	a.grace = append(a.grace, *a.latest)
 }
 
 // measured is the grace that is recommended because of measurements, 0 if none is.

@@ -230,6 +230,9 @@ func TestAdvice(t *testing.T) {
 			t.Errorf("after %+v: %d, %q, %d recommendations, want %d, %q, %d", step.policy.Status, a.measured(), a.words(), len(grace), step.measured, step.words, step.known)
 		}
 	}
+	if grace, _ := a.all(); *grace[1].HoldSeconds != 17 {
+		t.Errorf("of 20 s it was said last that %d s are for the hold, kept is another", *grace[1].HoldSeconds)
+	}
 }
 
 func TestP99(t *testing.T) {
