@@ -26,10 +26,12 @@ import (
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 	"github.com/drain-operator/drain-operator/controllers"
 	"github.com/drain-operator/drain-operator/internal/certs"
+	"github.com/drain-operator/drain-operator/internal/observe"
 	"github.com/drain-operator/drain-operator/internal/plan"
 	"github.com/drain-operator/drain-operator/internal/registration"
 	"github.com/drain-operator/drain-operator/internal/store"
 	"github.com/drain-operator/drain-operator/internal/telemetry"
+	"github.com/drain-operator/drain-operator/internal/webhook/evict"
 	"github.com/drain-operator/drain-operator/internal/webhook/inject"
 )
 
@@ -75,10 +77,10 @@ func run(ctx context.Context, config *rest.Config, o options) error {
 	}
 	for _, add := range []func() error{
 		func() error { return serving.Follow(ctx, mgr.GetCache()) },
-		func() error { return addWebhook(mgr, policies, options) },
+		func() error { return addWebhook(ctx, mgr, policies, options) },
 		func() error { return addRegistration(mgr, policies, o) },
 		func() error { return addRotator(mgr, o) },
-		func() error { return addControllers(ctx, mgr, options) },
+		func() error { return addControllers(ctx, mgr, options, o) },
 		func() error { return addHealth(ctx, mgr, serving) },
 	} {
 		if err := add(); err != nil {
@@ -122,21 +124,33 @@ func isExcluded(namespace string, options plan.Options) bool {
 	return excluded
 }
 
-func addWebhook(mgr ctrl.Manager, policies *store.Store, options func() plan.Options) error {
+func addWebhook(ctx context.Context, mgr ctrl.Manager, cached *store.Store, options func() plan.Options) error {
+	policies, err := store.FilePolicies(ctx, mgr.GetCache())
+	if err != nil {
+		return err
+	}
 	recorder, err := telemetry.NewInjections(metrics.Registry)
 	if err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
-	handler := inject.NewHandler(mgr.GetScheme(), policies.Policies, options, recorder)
-	mgr.GetWebhookServer().Register(registration.InjectPath, &admission.Webhook{Handler: handler})
+	handler := inject.NewHandler(policies.For, options, recorder)
+	mgr.GetWebhookServer().Register(registration.InjectPath, handler)
+	evictions, err := telemetry.NewEvictions(metrics.Registry)
+	if err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
+	mgr.GetWebhookServer().Register(registration.EvictPath, &admission.Webhook{
+		Handler: &evict.Handler{Pods: cached.Pod, Policies: policies.Of, Recorder: evictions},
+	})
 	return nil
 }
 
 func addRegistration(mgr ctrl.Manager, policies *store.Store, o options) error {
 	reconciler := &controllers.WebhookReconciler{
-		Client:     mgr.GetClient(),
-		Uncached:   mgr.GetAPIReader(),
-		Namespaces: policies.Namespaces,
+		Client:             mgr.GetClient(),
+		Uncached:           mgr.GetAPIReader(),
+		Namespaces:         policies.Namespaces,
+		EvictionNamespaces: policies.EvictionNamespaces,
 		Target: registration.Target{
 			Service: types.NamespacedName{Namespace: o.namespace, Name: webhookService},
 			URL:     o.webhookURL,
@@ -163,10 +177,30 @@ func addRotator(mgr ctrl.Manager, o options) error {
 	return rotator.SetupWithManager(mgr)
 }
 
-func addControllers(ctx context.Context, mgr ctrl.Manager, options func() plan.Options) error {
+func addControllers(ctx context.Context, mgr ctrl.Manager, options func() plan.Options, o options) error {
 	drains, err := telemetry.NewDrains(metrics.Registry)
 	if err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
-	return controllers.Setup(ctx, mgr, controllers.Options{Plan: options, Metrics: drains, Clock: clock.RealClock{}})
+	graces, err := telemetry.NewGraces(metrics.Registry)
+	if err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
+	sources, err := o.sources()
+	if err != nil {
+		return err
+	}
+	ceilings, err := o.ceilings()
+	if err != nil {
+		return err
+	}
+	return controllers.Setup(ctx, mgr, controllers.Options{
+		Plan:       options,
+		Metrics:    drains,
+		Graces:     graces,
+		Clock:      clock.RealClock{},
+		Observer:   observe.New(sources, observe.Limits{}).For,
+		LookPeriod: o.latencyPeriod,
+		Ceilings:   ceilings,
+	})
 }

@@ -25,6 +25,7 @@ import (
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 	"github.com/drain-operator/drain-operator/internal/certs"
+	"github.com/drain-operator/drain-operator/internal/condition"
 	"github.com/drain-operator/drain-operator/internal/registration"
 	"github.com/drain-operator/drain-operator/internal/store"
 )
@@ -38,9 +39,13 @@ import (
 // +kubebuilder:rbac:groups="",namespace=drain-operator-system,resources=events,verbs=create;patch
 
 func newManager(config *rest.Config, scheme *runtime.Scheme, serving *certs.Serving, o options) (manager.Manager, error) {
+	ceilings, err := o.ceilings()
+	if err != nil {
+		return nil, err
+	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                 scheme,
-		Cache:                  cacheOptions(o.namespace),
+		Cache:                  cacheOptions(o.namespace, ceilings),
 		HealthProbeBindAddress: o.healthAddress,
 		Metrics: metricsserver.Options{
 			BindAddress:    o.metricsAddress,
@@ -66,12 +71,12 @@ func newManager(config *rest.Config, scheme *runtime.Scheme, serving *certs.Serv
 
 // cacheOptions keep little: of Secrets and webhook configurations only ours,
 // of pods and nodes only what is read.
-func cacheOptions(namespace string) cache.Options {
+func cacheOptions(namespace string, ceilings condition.Ceilings) cache.Options {
 	return cache.Options{
 		DefaultTransform: store.Trim,
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Pod{}:  {Transform: store.TrimPod},
-			&corev1.Node{}: {Transform: store.TrimNode},
+			&corev1.Node{}: {Transform: store.TrimNode(ceilings)},
 			&corev1.Secret{}: {Namespaces: map[string]cache.Config{
 				namespace: {FieldSelector: byName(certSecret)},
 			}},

@@ -4,12 +4,14 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"net/url"
 	"os"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -17,6 +19,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
+	"github.com/drain-operator/drain-operator/internal/condition"
+	"github.com/drain-operator/drain-operator/internal/observe"
 	"github.com/drain-operator/drain-operator/internal/plan"
 )
 
@@ -38,6 +42,10 @@ type options struct {
 	healthAddress      string
 	metricsAddress     string
 	leaderElect        bool
+	latencySources     string
+	latencyPeriod      time.Duration
+	nodeRemovalWait    time.Duration
+	spotNotices        []string
 	logging            zap.Options
 }
 
@@ -71,6 +79,16 @@ func (o *options) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.healthAddress, "health-probe-address", ":8081", "address of /healthz and /readyz")
 	flags.StringVar(&o.metricsAddress, "metrics-address", ":8443", "address of /metrics, served over TLS to those who may read it; 0 serves none")
 	flags.BoolVar(&o.leaderElect, "leader-elect", true, "run the controllers in one replica at a time; every replica serves the webhook")
+	flags.StringVar(&o.latencySources, "latency-sources", "", "file with the Prometheus servers that policies may name as sources of latency (see docs/latency-sources.md); none when empty")
+	flags.DurationVar(&o.latencyPeriod, "latency-period", 30*time.Second, "time between two looks at the latency of a policy's pods")
+	flags.DurationVar(&o.nodeRemovalWait, "node-removal-wait", 10*time.Minute, "how long whoever removes nodes waits for a pod, as the cluster autoscaler's --max-graceful-termination-sec; 0 when nobody does")
+	flags.StringSliceVar(&o.spotNotices, "spot-notices", []string{
+		"eks.amazonaws.com/capacityType=SPOT:120s",
+		"karpenter.sh/capacity-type=spot:120s",
+		"cloud.google.com/gke-spot=true:30s",
+		"cloud.google.com/gke-preemptible=true:30s",
+		"kubernetes.azure.com/scalesetpriority=spot:30s",
+	}, "labels of nodes that may be taken away, and the notice that they get: label=value:duration, separated by commas")
 	goFlags := flag.NewFlagSet("", flag.ContinueOnError)
 	o.logging.BindFlags(goFlags)
 	flags.AddGoFlagSet(goFlags)
@@ -100,6 +118,11 @@ func (o *options) validate() error {
 	check(o.webhookPort > 0 && o.webhookPort < 65536, "--webhook-port must be from 1 to 65535, not %d", o.webhookPort)
 	check(o.certOverlap >= time.Second && o.certOverlap <= o.certValidity/10,
 		"--cert-overlap must be at least 1s and at most a tenth of --cert-validity (%s), not %s", o.certValidity, o.certOverlap)
+	check(o.latencyPeriod >= time.Second && o.latencyPeriod <= 10*time.Minute, "--latency-period must be from 1s to 10m, not %s", o.latencyPeriod)
+	check(o.nodeRemovalWait == 0 || o.nodeRemovalWait >= time.Second, "--node-removal-wait must be 0 or at least 1s, not %s", o.nodeRemovalWait)
+	if _, err := o.ceilings(); err != nil {
+		errs = append(errs, err)
+	}
 	if _, err := o.webhookHost(); err != nil {
 		errs = append(errs, err)
 	}
@@ -116,6 +139,62 @@ func (o *options) webhookHost() (string, error) {
 		return "", fmt.Errorf("--webhook-url must be https://host:port, not %q", o.webhookURL)
 	}
 	return parsed.Hostname(), nil
+}
+
+// sources of latency that the owner has configured.
+func (o *options) sources() (observe.Sources, error) {
+	if o.latencySources == "" {
+		return observe.Sources{}, nil
+	}
+	sources, err := observe.LoadSources(o.latencySources)
+	if err != nil {
+		return nil, fmt.Errorf("--latency-sources: %w", err)
+	}
+	return sources, nil
+}
+
+// ceilings of the platform, as the owner describes it.
+func (o *options) ceilings() (condition.Ceilings, error) {
+	c := condition.Ceilings{NodeRemovalSeconds: wholeSeconds(o.nodeRemovalWait)}
+	for _, written := range o.spotNotices {
+		n, err := parseNotice(written)
+		if err != nil {
+			return condition.Ceilings{}, fmt.Errorf("--spot-notices must be label=value:duration, not %q: %w", written, err)
+		}
+		c.Notices = append(c.Notices, n)
+	}
+	return c, nil
+}
+
+func parseNotice(written string) (condition.Notice, error) {
+	label, duration, _ := cutLast(written, ":")
+	key, value, found := strings.Cut(label, "=")
+	if !found {
+		return condition.Notice{}, errors.New("there is no =")
+	}
+	if problems := slices.Concat(validation.IsQualifiedName(key), validation.IsValidLabelValue(value)); len(problems) > 0 {
+		return condition.Notice{}, errors.New(strings.Join(problems, "; "))
+	}
+	notice, err := time.ParseDuration(duration)
+	if err != nil {
+		return condition.Notice{}, err
+	}
+	if notice < time.Second || notice > 24*time.Hour {
+		return condition.Notice{}, errors.New("the notice must be from 1s to 24h")
+	}
+	return condition.Notice{Label: key, Value: value, Seconds: wholeSeconds(notice)}, nil
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	at := strings.LastIndex(s, sep)
+	if at < 0 {
+		return s, "", false
+	}
+	return s[:at], s[at+len(sep):], true
+}
+
+func wholeSeconds(d time.Duration) int32 {
+	return int32(min(d/time.Second, math.MaxInt32)) //nolint:gosec // bounded
 }
 
 // hosts are the names that the webhook's certificate is for.

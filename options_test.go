@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
+
+	"github.com/drain-operator/drain-operator/internal/condition"
 )
 
 const digest = "registry.example.com:5000/team/agent@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -31,6 +33,14 @@ func TestParseOptions(t *testing.T) {
 		"a URL with a path":           {[]string{"--agent-image=" + digest, "--webhook-url=https://a/b"}, "--webhook-url must be https://host:port"},
 		"a namespace that is no name": {[]string{"--agent-image=" + digest, "--excluded-namespaces=a,B"}, `"B" is not a namespace's name`},
 		"an overlap too long":         {[]string{"--agent-image=" + digest, "--cert-validity=1h"}, "--cert-overlap must be at least 1s and at most a tenth"},
+		"looks too often":             {[]string{"--agent-image=" + digest, "--latency-period=10ms"}, "--latency-period must be from 1s to 10m"},
+		"no notices":                  {[]string{"--agent-image=" + digest, "--spot-notices="}, ""},
+		"a notice without a value":    {[]string{"--agent-image=" + digest, "--spot-notices=spot:30s"}, `--spot-notices must be label=value:duration, not "spot:30s": there is no =`},
+		"a notice without a unit":     {[]string{"--agent-image=" + digest, "--spot-notices=a.b/spot=true:30"}, `not "a.b/spot=true:30": time: missing unit`},
+		"a notice that is no label":   {[]string{"--agent-image=" + digest, "--spot-notices=a b=true:30s"}, "name part must consist of"},
+		"a notice too short":          {[]string{"--agent-image=" + digest, "--spot-notices=a=b:1ms"}, "the notice must be from 1s to 24h"},
+		"removal without a wait":      {[]string{"--agent-image=" + digest, "--node-removal-wait=0"}, ""},
+		"removal that waits for -1 s": {[]string{"--agent-image=" + digest, "--node-removal-wait=-1s"}, "--node-removal-wait must be 0 or at least 1s"},
 		"an argument":                 {[]string{"--agent-image=" + digest, "please"}, `unexpected argument "please"`},
 		"an unknown flag":             {[]string{"--speed=9"}, "unknown flag: --speed"},
 	} {
@@ -46,6 +56,20 @@ func TestParseOptions(t *testing.T) {
 	}
 	if _, err := parseOptions([]string{"--help"}); !errors.Is(err, pflag.ErrHelp) {
 		t.Errorf("--help: %v", err)
+	}
+}
+
+func TestCeilings(t *testing.T) {
+	o := options{nodeRemovalWait: 10 * time.Minute, spotNotices: []string{"karpenter.sh/capacity-type=spot:2m", "spot=:30s"}}
+	got, err := o.ceilings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := condition.Ceilings{NodeRemovalSeconds: 600, Notices: []condition.Notice{
+		{Label: "karpenter.sh/capacity-type", Value: "spot", Seconds: 120}, {Label: "spot", Seconds: 30},
+	}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 	"github.com/drain-operator/drain-operator/internal/condition"
+	"github.com/drain-operator/drain-operator/internal/grace"
 	"github.com/drain-operator/drain-operator/internal/plan"
 	"github.com/drain-operator/drain-operator/internal/telemetry"
 )
@@ -41,6 +42,10 @@ type PolicyReconciler struct {
 	canaries *canaries
 	surveys  *surveys
 	doubts   *doubts
+	looks    *looks
+	graces   *telemetry.Graces
+	ceilings condition.Ceilings
+	histories
 }
 
 // Reconcile works out the whole status of one policy, and writes it when
@@ -50,6 +55,7 @@ func (r *PolicyReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 	err := r.client.Get(ctx, request.NamespacedName, p)
 	if apierrors.IsNotFound(err) { // after a last visit may have set some again
 		r.metrics.Forget(request.Namespace, request.Name)
+		r.graces.Forget(request.Namespace, request.Name)
 	}
 	if err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
@@ -85,15 +91,36 @@ func (r *PolicyReconciler) gather(ctx context.Context, p *v1alpha1.DrainPolicy, 
 	if err != nil {
 		return condition.Facts{}, due, err
 	}
+	coverage, now, look := found.coverage[p.Name], r.clock.Now(), r.looks.of(p.UID)
+	notice, err := r.noticeOf(ctx, coverage.Covered)
+	if err != nil {
+		return condition.Facts{}, due, err
+	}
+	recommended := r.recommend(p, grace.Facts{
+		Spec: &p.Spec, Latency: look.Summary, Drains: newestFirst(drains.Pending, p.Status.RecentDrains),
+		OwnSeconds: condition.OwnGrace(coverage.Covered), Was: p.Status.GracePeriod, Now: now,
+	})
+	r.graces.Recommended(p.Namespace, p.Name, look.Summary, recommended)
 	return condition.Facts{
 		Policy:     p,
-		Coverage:   found.coverage[p.Name],
+		Coverage:   coverage,
 		AgentPods:  found.agents,
 		AgentImage: r.options().AgentImage,
 		Trial:      trial,
 		Draining:   drains.Draining,
-		Now:        r.clock.Now(),
+		Grace:      recommended,
+		Look:       look,
+		Ceilings:   r.ceilings,
+		Notice:     notice,
+		Now:        now,
 	}, due, nil
+}
+
+// newestFirst puts drains that are not published yet before those that are.
+func newestFirst(pending, published []v1alpha1.DrainRecord) []v1alpha1.DrainRecord {
+	newest := slices.Clone(pending)
+	slices.Reverse(newest)
+	return slices.Concat(newest, published)
 }
 
 // publish writes the status, and again while there are more ended drains than

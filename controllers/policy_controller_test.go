@@ -21,6 +21,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/events"
 	clocktesting "k8s.io/utils/clock/testing"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -72,9 +73,14 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	graces, err := telemetry.NewGraces(w.registry)
+	if err != nil {
+		t.Fatal(err)
+	}
 	w.reconciler = newPolicyReconciler(w.client, w.client, Options{
 		Plan:    func() plan.Options { return plan.Options{AgentImage: agentImage, Delivery: plan.ImageVolume} },
 		Metrics: metrics,
+		Graces:  graces,
 		Clock:   w.clock,
 	})
 	w.reconciler.recorder = w.events
@@ -220,12 +226,18 @@ func TestFirstVisitSetsEverything(t *testing.T) {
 	}
 	want := v1alpha1.DrainPolicyStatus{
 		ObservedGeneration: 1, Pods: 3, Injected: 2, AgentImage: agentImage,
+		GracePeriod: &v1alpha1.GraceStatus{
+			RecommendedSeconds: 90, AppliedSeconds: ptr.To[int32](30),
+			Reason: "no source of latency is set: propagation 30 s (propagationMaxSeconds) + budget 30 s (the pod's own grace) + shutdown 30 s (the pod's own grace) → 90 s",
+		},
 		Conditions: []metav1.Condition{
 			condition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonInjectionWorks, "a dry-run pod came back injected"),
 			condition(v1alpha1.ConditionPodsInjected, metav1.ConditionFalse, v1alpha1.ReasonOlderPods, "1 older pod: at their next rollout"),
 			condition(v1alpha1.ConditionConflicting, metav1.ConditionFalse, v1alpha1.ReasonNoConflict, "no other policy wins pods that this one selects"),
 			condition(v1alpha1.ConditionAgentInstallable, metav1.ConditionUnknown, v1alpha1.ReasonNotYetTried, "no pod has started with the agent yet"),
 			condition(v1alpha1.ConditionDrainStatusReachable, metav1.ConditionUnknown, v1alpha1.ReasonNoDrainYet, "no drain has told yet"),
+			condition(v1alpha1.ConditionLatencyObserved, metav1.ConditionUnknown, v1alpha1.ReasonNotAskedFor, "spec.gracePeriod.latency names no source: the pod's own grace stands for it"),
+			condition(v1alpha1.ConditionGraceWithinCeilings, metav1.ConditionTrue, v1alpha1.ReasonWithinCeilings, "the platform is not known to wait for less than the recommended grace"),
 		},
 	}
 	if diff := cmp.Diff(want, w.policy().Status, cmpopts.EquateEmpty()); diff != "" {
@@ -505,7 +517,7 @@ func TestAPolicyThatIsGoneLeavesNothing(t *testing.T) {
 	if result, err := w.reconciler.Reconcile(t.Context(), ctrl.Request{NamespacedName: keyOf(gone)}); err != nil || !result.IsZero() {
 		t.Errorf("result %v, error %v", result, err)
 	}
-	if n, err := testutil.GatherAndCount(w.registry); err != nil || n != 1 { // dropped records have no label
+	if n, err := testutil.GatherAndCount(w.registry); err != nil || n != 2 { // dropped records and the duration of looks have no label
 		t.Errorf("%d series are left, error %v", n, err)
 	}
 	if tracker := w.reconciler.tracker; tracker.waiting != 0 || len(tracker.pending) != 0 || len(tracker.ledgers) != 0 {

@@ -18,6 +18,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
+	"github.com/drain-operator/drain-operator/internal/condition"
+	"github.com/drain-operator/drain-operator/internal/grace"
+	"github.com/drain-operator/drain-operator/internal/observe"
 	"github.com/drain-operator/drain-operator/internal/plan"
 	"github.com/drain-operator/drain-operator/internal/telemetry"
 )
@@ -29,18 +32,26 @@ const coalesce = time.Second
 // eventSource is the reporting controller of the operator's events.
 const eventSource = "drain-operator.dev/drain-operator"
 
-// Options of the controllers. All are required.
+// Options of the controllers. All are required but Ceilings.
 type Options struct {
 	// Plan returns what pods are planned with now, but for the breaker.
 	Plan    func() plan.Options
 	Metrics *telemetry.Drains
+	Graces  *telemetry.Graces
 	Clock   clock.PassiveClock
+	// Observer returns who looks at the latency of a policy's pods.
+	Observer func(*v1alpha1.DrainPolicy) observe.Observer
+	// LookPeriod is the time between two looks at the latency of one policy,
+	// at least 100 ms.
+	LookPeriod time.Duration
+	// Ceilings of the platform; the zero value knows of none.
+	Ceilings condition.Ceilings
 }
 
 // Setup adds the controllers to the manager: the tracker of drains on every
 // replica, the writer of statuses on the leader.
 func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
-	if o.Plan == nil || o.Metrics == nil || o.Clock == nil {
+	if o.Plan == nil || o.Metrics == nil || o.Graces == nil || o.Clock == nil || o.Observer == nil || o.LookPeriod < 100*time.Millisecond {
 		return errors.New("setting up the controllers: an option is missing")
 	}
 	r := newPolicyReconciler(mgr.GetClient(), mgr.GetAPIReader(), o)
@@ -48,19 +59,26 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := r.tracker.Watch(ctx, mgr, r.forget); err != nil {
 		return fmt.Errorf("tracking drains: %w", err)
 	}
-	return r.setup(mgr)
+	looking := &GraceReconciler{
+		client: r.client, clock: o.Clock, observer: o.Observer, surveys: r.surveys, looks: r.looks, metrics: o.Graces, period: o.LookPeriod,
+	}
+	return errors.Join(r.setup(mgr), looking.setup(mgr))
 }
 
 func newPolicyReconciler(c client.Client, uncached client.Reader, o Options) *PolicyReconciler {
 	return &PolicyReconciler{
-		client:   c,
-		clock:    o.Clock,
-		options:  o.Plan,
-		metrics:  o.Metrics,
-		tracker:  NewTracker(o.Clock, o.Metrics.Dropped),
-		canaries: &canaries{client: c, uncached: uncached, clock: o.Clock, options: o.Plan, last: map[types.UID]attempt{}},
-		surveys:  &surveys{cache: c, clock: o.Clock, options: o.Plan, made: map[string]*survey{}},
-		doubts:   &doubts{open: map[types.UID]doubt{}},
+		client:    c,
+		clock:     o.Clock,
+		options:   o.Plan,
+		metrics:   o.Metrics,
+		tracker:   NewTracker(o.Clock, o.Metrics.Dropped),
+		canaries:  &canaries{client: c, uncached: uncached, clock: o.Clock, options: o.Plan, last: map[types.UID]attempt{}},
+		surveys:   &surveys{cache: c, clock: o.Clock, options: o.Plan, made: map[string]*survey{}},
+		doubts:    &doubts{open: map[types.UID]doubt{}},
+		looks:     newLooks(),
+		graces:    o.Graces,
+		ceilings:  o.Ceilings,
+		histories: histories{kept: map[types.UID]grace.History{}},
 	}
 }
 
@@ -68,7 +86,10 @@ func newPolicyReconciler(c client.Client, uncached client.Reader, o Options) *Po
 func (r *PolicyReconciler) forget(p *v1alpha1.DrainPolicy) {
 	r.metrics.Forget(p.Namespace, p.Name)
 	r.canaries.forget(p.UID)
+	r.graces.Forget(p.Namespace, p.Name)
 	r.doubts.forget(p.UID)
+	r.looks.forget(p.UID)
+	r.histories.forget(p.UID)
 }
 
 func (r *PolicyReconciler) setup(mgr ctrl.Manager) error {
@@ -77,6 +98,7 @@ func (r *PolicyReconciler) setup(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.DrainPolicy{}, r.onPolicy(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&corev1.Pod{}, r.onPod(), builder.WithPredicates(podChanged())).
 		WatchesRawSource(source.Func(r.onDrain)).
+		WatchesRawSource(source.Func(r.onLook)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
 		Complete(r)
 }
@@ -86,5 +108,11 @@ func (r *PolicyReconciler) onDrain(_ context.Context, q queue) error {
 	r.tracker.onChange(func(policy types.NamespacedName) {
 		q.AddAfter(reconcile.Request{NamespacedName: policy}, coalesce)
 	})
+	return nil
+}
+
+// onLook wakes a policy whose latency was looked at.
+func (r *PolicyReconciler) onLook(_ context.Context, q queue) error {
+	r.looks.onChange(func(policy types.NamespacedName) { q.Add(reconcile.Request{NamespacedName: policy}) })
 	return nil
 }

@@ -37,14 +37,18 @@ import (
 const webhookManager = "drain-operator"
 
 // WebhookReconciler registers the injection webhook for exactly those
-// namespaces that have a DrainPolicy, with the current CA bundle, and restores
-// it when somebody changes or deletes it.
+// namespaces that have a DrainPolicy, and the eviction webhook for those in
+// which one gives a measured grace, with the current CA bundle, and restores
+// them when somebody changes or deletes them.
 type WebhookReconciler struct {
 	Client client.Client
 	// Uncached reads what is not worth a watch.
 	Uncached client.Reader
 	// Namespaces returns the namespaces that have a policy and are not excluded.
 	Namespaces func(context.Context) ([]string, error)
+	// EvictionNamespaces returns those of them in which a policy wants to be
+	// asked about evictions.
+	EvictionNamespaces func(context.Context) ([]string, error)
 	// Target is where the API server finds the webhook server.
 	Target registration.Target
 	// Secret holds the CA bundle.
@@ -64,15 +68,19 @@ func (r *WebhookReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("webhook").
 		For(&admissionv1.MutatingWebhookConfiguration{}).
-		Watches(&v1alpha1.DrainPolicy{}, toConfiguration, builder.WithPredicates(comesOrGoes())).
+		Watches(&v1alpha1.DrainPolicy{}, toConfiguration, builder.WithPredicates(changesNamespaces())).
 		Watches(&corev1.Secret{}, toConfiguration).
 		Complete(r)
 }
 
-// comesOrGoes lets only creations and deletions through: no edit of a policy
-// changes which namespaces have one.
-func comesOrGoes() predicate.Predicate {
-	return predicate.Funcs{UpdateFunc: func(event.UpdateEvent) bool { return false }}
+// changesNamespaces lets only those edits of policies through that change which
+// namespaces a webhook is registered for.
+func changesNamespaces() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, okBefore := e.ObjectOld.(*v1alpha1.DrainPolicy)
+		after, okAfter := e.ObjectNew.(*v1alpha1.DrainPolicy)
+		return okBefore && okAfter && registration.WantsEvictions(before) != registration.WantsEvictions(after)
+	}}
 }
 
 // Reconcile applies the configuration when it is not what it should be.
@@ -96,7 +104,7 @@ func (r *WebhookReconciler) Reconcile(ctx context.Context, _ reconcile.Request) 
 	if err := r.Client.Apply(ctx, desired, client.FieldOwner(webhookManager), client.ForceOwnership); err != nil {
 		return reconcile.Result{}, fmt.Errorf("applying the webhook configuration: %w", err)
 	}
-	logf.FromContext(ctx).Info("webhook registered", "namespaces", len(registration.Namespaces))
+	logf.FromContext(ctx).Info("webhook registered", "namespaces", len(registration.Namespaces), "evictionNamespaces", len(registration.EvictionNamespaces))
 	return reconcile.Result{}, nil
 }
 
@@ -105,6 +113,10 @@ func (r *WebhookReconciler) registration(ctx context.Context, existing *admissio
 	namespaces, err := r.Namespaces(ctx)
 	if err != nil {
 		return registration.Registration{}, fmt.Errorf("listing the namespaces that have a policy: %w", err)
+	}
+	evictions, err := r.EvictionNamespaces(ctx)
+	if err != nil {
+		return registration.Registration{}, fmt.Errorf("listing the namespaces whose evictions are asked about: %w", err)
 	}
 	secret := &corev1.Secret{}
 	if err := r.Client.Get(ctx, r.Secret, secret); client.IgnoreNotFound(err) != nil {
@@ -115,11 +127,12 @@ func (r *WebhookReconciler) registration(ctx context.Context, existing *admissio
 		return registration.Registration{}, err
 	}
 	return registration.Registration{
-		Target:     r.Target,
-		Bundle:     slices.Clone(secret.Data[certs.KeyBundle]),
-		Namespaces: namespaces,
-		Owner:      owner,
-		Foreign:    registration.ForeignRequirements(existing),
+		Target:             r.Target,
+		Bundle:             slices.Clone(secret.Data[certs.KeyBundle]),
+		Namespaces:         namespaces,
+		EvictionNamespaces: evictions,
+		Owner:              owner,
+		Foreign:            registration.ForeignRequirements(existing),
 	}, nil
 }
 

@@ -23,6 +23,14 @@ const (
 	// ConditionDrainStatusReachable says whether the last drains could read
 	// the drain status; Unknown until a pod has drained.
 	ConditionDrainStatusReachable = "DrainStatusReachable"
+
+	// ConditionLatencyObserved is True while the grace stands on the latency
+	// of enough requests; Unknown when no source of it is asked for.
+	ConditionLatencyObserved = "LatencyObserved"
+
+	// ConditionGraceWithinCeilings is False when the recommended grace is
+	// longer than what the platform is known to wait for.
+	ConditionGraceWithinCeilings = "GraceWithinCeilings"
 )
 
 // Reasons of the conditions, by condition.
@@ -60,4 +68,23 @@ const (
 	ReasonStatusRead   = "StatusRead"
 	ReasonStatusFailed = "StatusFailed"
 	ReasonNoDrainYet   = "NoDrainYet"
+
+	// LatencyObserved.
+	ReasonLatencySeen        = "LatencySeen"
+	ReasonNotAskedFor        = "NotAskedFor"
+	ReasonNotYetSeen         = "NotYetSeen"
+	ReasonTooFewRequests     = "TooFewRequests"
+	ReasonHistogramTooCoarse = "HistogramTooCoarse"
+	ReasonNoData             = "NoData"
+	ReasonNoPodAnswered      = "NoPodAnswered"
+	ReasonSourceUnknown      = "SourceUnknown"
+	ReasonSourceUnavailable  = "SourceUnavailable"
+	ReasonQueryInvalid       = "QueryInvalid"
+	ReasonAnswerUnusable     = "AnswerUnusable"
+
+	// GraceWithinCeilings.
+	ReasonWithinCeilings   = "WithinCeilings"
+	ReasonOverNodeRemoval  = "OverNodeRemovalWait"
+	ReasonOverSpotNotice   = "OverSpotNotice"
+	ReasonNoRecommendation = "NoRecommendation"
 )

@@ -108,6 +108,10 @@ type DrainPolicyStatus struct {
 	// +kubebuilder:validation:MaxLength=1024
 	AgentImage string `json:"agentImage,omitempty"`
 
+	// gracePeriod is what the grace of pods is worked out to be, and from what.
+	// +optional
+	GracePeriod *GraceStatus `json:"gracePeriod,omitempty"`
+
 	// skipped counts selected pods that are left alone, by reason.
 	// +optional
 	// +listType=map
@@ -115,14 +119,68 @@ type DrainPolicyStatus struct {
 	// +kubebuilder:validation:MaxItems=16
 	Skipped []SkippedPods `json:"skipped,omitempty"`
 
-	// conditions are Ready, PodsInjected, Conflicting, AgentInstallable and
-	// DrainStatusReachable.
+	// conditions are Ready, PodsInjected, Conflicting, AgentInstallable,
+	// DrainStatusReachable, LatencyObserved and GraceWithinCeilings.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
+
+// GraceStatus is a recommendation for terminationGracePeriodSeconds and what
+// it stands on. It is written when it changes, not with every look: the
+// figures are those of the look that changed it.
+type GraceStatus struct {
+	// percentile that latencyMilliseconds is of.
+	// +optional
+	// +kubebuilder:validation:MaxLength=5
+	Percentile string `json:"percentile,omitempty"`
+	// latencyMilliseconds is that percentile of the request latency, never
+	// less than it was: the upper bound of a bucket. Unset when none was seen.
+	// +optional
+	LatencyMilliseconds *int64 `json:"latencyMilliseconds,omitempty"`
+	// requests that were looked at.
+	// +optional
+	Requests int64 `json:"requests"`
+	// observedAt is when they were looked at.
+	// +optional
+	ObservedAt *metav1.Time `json:"observedAt,omitempty"`
+	// holdSeconds is how long a hold may take: propagation and the time for
+	// requests in flight. It stands on measurements; unset without them, and
+	// then pods never get less than their own grace.
+	// +optional
+	HoldSeconds *int32 `json:"holdSeconds,omitempty"`
+	// shutdownSeconds is what the process was seen to need from SIGTERM to
+	// its exit. Unset when it was not seen: then it is the pod's own grace.
+	// +optional
+	ShutdownSeconds *int32 `json:"shutdownSeconds,omitempty"`
+	// recommendedSeconds is the grace for new pods that have no hook of their
+	// own. In mode Observe they would get it.
+	// +optional
+	RecommendedSeconds int32 `json:"recommendedSeconds"`
+	// appliedSeconds is the grace of the newest pod that the policy covers.
+	// +optional
+	AppliedSeconds *int32 `json:"appliedSeconds,omitempty"`
+	// reason shows how it was worked out, for people.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Reason string `json:"reason,omitempty"`
+	// raisedAt is when a drain that did not end in time last raised it.
+	// +optional
+	RaisedAt *metav1.Time `json:"raisedAt,omitempty"`
+}
+
+// Trend of the requests in flight during a hold.
+// +kubebuilder:validation:Enum=Falling;Steady
+type Trend string
+
+const (
+	// TrendFalling: they were becoming fewer to the end: more time would have helped.
+	TrendFalling Trend = "Falling"
+	// TrendSteady: they were not, as with a counter that leaks.
+	TrendSteady Trend = "Steady"
+)
 
 // DrainingPod is a pod that is terminating.
 type DrainingPod struct {
@@ -193,9 +251,25 @@ type DrainRecord struct {
 	// durationSeconds from the accepted deletion to the end of the last container, rounded up.
 	// +optional
 	DurationSeconds int32 `json:"durationSeconds"`
+	// propagationSeconds is when the pod was taken to be out of rotation, from
+	// the start of its hook, rounded up: propagationMaxSeconds when it was not
+	// seen to be by then. Unset when the hold ended before.
+	// +optional
+	PropagationSeconds *int32 `json:"propagationSeconds,omitempty"`
+	// drainSeconds is how long requests in flight were waited for after that,
+	// rounded up.
+	// +optional
+	DrainSeconds *int32 `json:"drainSeconds,omitempty"`
+	// shutdownSeconds from SIGTERM to the exit of the process, rounded up.
+	// Unset when it was not seen.
+	// +optional
+	ShutdownSeconds *int32 `json:"shutdownSeconds,omitempty"`
 	// inFlight is how many requests were left when the hold ended.
 	// +optional
 	InFlight int64 `json:"inFlight,omitempty"`
+	// inFlightTrend says whether they were becoming fewer. Only where some were left.
+	// +optional
+	InFlightTrend Trend `json:"inFlightTrend,omitempty"`
 	// endedAt is when the last container ended, or when the pod was seen to be gone.
 	// +required
 	EndedAt metav1.Time `json:"endedAt"`

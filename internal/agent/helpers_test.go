@@ -71,11 +71,16 @@ func encode(t *testing.T, s hold.Spec) string {
 // wait runs a hold in this process.
 func wait(t *testing.T, s hold.Spec) hold.Result {
 	t.Helper()
-	return Wait(t.Context(), s, time.Now(), func(format string, args ...any) {
+	result := Wait(t.Context(), s, time.Now(), func(format string, args ...any) {
 		if testing.Verbose() {
 			t.Logf(format, args...)
 		}
 	})
+	now := time.Now()
+	if ago := float64(now.UnixMilli())/1000 - result.EndedUnix; ago < 0 || ago > slack.Seconds() {
+		t.Errorf("at %v the hold ended %.3f s ago, it says", now, ago)
+	}
+	return result
 }
 
 // check says whether a result is as wanted, within slack.

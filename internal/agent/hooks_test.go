@@ -43,6 +43,9 @@ func TestExistingHooks(t *testing.T) {
 			t.Parallel()
 			got := wait(t, spec(func(sp *hold.Spec) { sp.Existing, sp.BoundSeconds = &tc.hook, tc.bound }))
 			check(t, got, tc.outcome, tc.earliest, tc.earliest+100*ms)
+			if last := got.LastHookSeconds; (last > 0) != tc.hook.Last || last < float64(tc.hook.SleepSeconds) && tc.hook.Last {
+				t.Errorf("the hook that runs last took %v s, it says", last)
+			}
 			if tc.ran != nil && !tc.ran() {
 				t.Error("the hook did not run as it should")
 			}

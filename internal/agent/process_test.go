@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -94,10 +95,16 @@ func busyPort(t *testing.T) int32 {
 	t.Helper()
 	l, port := listen(t, "")
 	go func() {
+		var kept []net.Conn // or they would be closed when they are collected
 		for {
-			if _, err := l.Accept(); err != nil {
+			conn, err := l.Accept()
+			if err != nil {
+				for _, c := range kept {
+					_ = c.Close()
+				}
 				return
 			}
+			kept = append(kept, conn)
 		}
 	}()
 	dialPort(t, port, "work")

@@ -50,6 +50,7 @@ func Wait(ctx context.Context, spec hold.Spec, start time.Time, log func(format 
 	w.begin(ctx)
 	result := w.loop(ctx)
 	w.last(ctx, &result)
+	result.EndedUnix = float64(time.Now().UnixMilli()) / 1000
 	return result
 }
 
@@ -224,6 +225,7 @@ func (w *waiter) last(ctx context.Context, result *hold.Result) {
 	}
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), end)
 	defer cancel()
+	before := w.now()
 	w.noted("own hook", runHook(ctx, w.dialer, *w.spec.Existing))
-	result.HeldSeconds = w.now().Seconds()
+	result.HeldSeconds, result.LastHookSeconds = w.now().Seconds(), (w.now() - before).Seconds()
 }

@@ -32,6 +32,15 @@ type Facts struct {
 	AgentImage string
 	// Trial is the last dry run.
 	Trial Trial
+	// Grace is what is recommended now, but for what is applied; nil leaves
+	// the status as it is.
+	Grace *v1alpha1.GraceStatus
+	// Look is the last look at the latency.
+	Look Look
+	// Ceilings of the platform, and the shortest Notice that the nodes of the
+	// policy's pods get; nil where they get none.
+	Ceilings Ceilings
+	Notice   *Notice
 	// Draining are the pods with the policy's settings that are terminating.
 	Draining []v1alpha1.DrainingPod
 	// Ended are the drains that are counted in this status, oldest first, at
@@ -61,6 +70,7 @@ func Decide(f Facts) Decision {
 		Drains:             counted(old.Drains, f.Ended),
 		RecentDrains:       recent(old.RecentDrains, f.Ended),
 		AgentImage:         f.AgentImage,
+		GracePeriod:        graceStatus(f),
 		Skipped:            skippedPods(f.Coverage.Skipped),
 		Conditions:         slices.Clone(old.Conditions),
 	}
@@ -71,6 +81,8 @@ func Decide(f Facts) Decision {
 		conflicting(f.Coverage),
 		agent,
 		drainStatusReachable(status.RecentDrains),
+		latencyObserved(f.Policy, f.Look),
+		graceWithinCeilings(status.GracePeriod, f.Ceilings, f.Notice),
 	} {
 		c.ObservedGeneration = f.Policy.Generation
 		c.LastTransitionTime = metav1.NewTime(f.Now)

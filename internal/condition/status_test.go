@@ -40,6 +40,8 @@ func TestDecideOnTheFirstVisit(t *testing.T) {
 				condition(v1alpha1.ConditionConflicting, metav1.ConditionFalse, v1alpha1.ReasonNoConflict, "no other policy wins pods that this one selects"),
 				condition(v1alpha1.ConditionAgentInstallable, metav1.ConditionUnknown, v1alpha1.ReasonNotYetTried, "no pod has started with the agent yet"),
 				condition(v1alpha1.ConditionDrainStatusReachable, metav1.ConditionUnknown, v1alpha1.ReasonNoDrainYet, "no drain has told yet"),
+				condition(v1alpha1.ConditionLatencyObserved, metav1.ConditionUnknown, v1alpha1.ReasonNotAskedFor, "spec.gracePeriod.latency names no source: the pod's own grace stands for it"),
+				condition(v1alpha1.ConditionGraceWithinCeilings, metav1.ConditionUnknown, v1alpha1.ReasonNoRecommendation, "there is no recommendation yet"),
 			},
 		},
 		Events: []Event{{Type: corev1.EventTypeNormal, Reason: v1alpha1.ReasonInjectionWorks, Action: ActionCheck, Message: "a dry-run pod came back injected"}},

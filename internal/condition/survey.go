@@ -29,6 +29,8 @@ type Coverage struct {
 	Skipped map[string]int32
 	// Lost are pods that another policy wins.
 	Lost map[Loss]int32
+	// Covered are the pods that are injected or missing: not to be changed.
+	Covered []*corev1.Pod
 }
 
 // Loss is by whom and why pods were won.
@@ -158,15 +160,15 @@ func (c Coverage) with(pod *corev1.Pod, p *v1alpha1.DrainPolicy, namespace strin
 		if generation != p.Generation {
 			c.Outdated++
 		}
-		return c
 	default:
 		if reason, excluded := plan.Exclude(pod, namespace, o); excluded {
 			c.Skipped = increment(c.Skipped, string(reason))
-		} else {
-			c.Missing++
+			return c
 		}
-		return c
+		c.Missing++
 	}
+	c.Covered = append(c.Covered, pod)
+	return c
 }
 
 // InjectedBy says which policy's settings an injected pod carries, and of

@@ -54,6 +54,7 @@ var rules = []func(Ended, times) (verdict, bool){
 func Judge(e Ended) v1alpha1.DrainRecord {
 	t := timesOf(e)
 	v := decide(e, t)
+	m := measure(e.Pod, t, v)
 	return v1alpha1.DrainRecord{
 		Pod:             e.Pod.Name,
 		UID:             string(e.Pod.UID),
@@ -63,6 +64,11 @@ func Judge(e Ended) v1alpha1.DrainRecord {
 		InFlight:        v.inFlight,
 		DurationSeconds: t.duration(e.Pod, v),
 		EndedAt:         t.end(v, e.SeenAt),
+
+		PropagationSeconds: m.propagation,
+		DrainSeconds:       m.drain,
+		ShutdownSeconds:    m.shutdown,
+		InFlightTrend:      m.trend,
 	}
 }
 

@@ -25,8 +25,17 @@ const (
 	OutcomeUnknown  = "Unknown"
 )
 
+// Trends of what was in flight once the pod was out of rotation. The API has
+// the same names.
+const (
+	// TrendFalling: it was becoming less to the end.
+	TrendFalling = "Falling"
+	// TrendSteady: it was not.
+	TrendSteady = "Steady"
+)
+
 // Result is how a hold ended, as the agent saw it. Times are seconds from the
-// start of the hook.
+// start of the hook, but for EndedUnix.
 type Result struct {
 	Outcome string `json:"outcome"`
 	// HeldSeconds is how long SIGTERM was held back.
@@ -35,6 +44,16 @@ type Result struct {
 	RotationSeconds float64 `json:"rotation,omitempty"`
 	// InFlight is what was left.
 	InFlight int64 `json:"inFlight,omitempty"`
+	// Trend of what was in flight; empty where nothing was left, or too little
+	// was seen to say.
+	Trend string `json:"trend,omitempty"`
+	// LastHookSeconds is the part of HeldSeconds that the container's own hook
+	// took at the end; 0 where none ran last.
+	LastHookSeconds float64 `json:"lastHook,omitempty"`
+	// EndedUnix is when the hold ended, in Unix seconds with milliseconds by
+	// the node's clock, as the container's finishedAt is. 0 from agents that
+	// did not tell.
+	EndedUnix float64 `json:"ended,omitempty"`
 	// Reason says why in a few words; empty when drained.
 	Reason string `json:"reason,omitempty"`
 }
@@ -45,6 +64,7 @@ func (r Result) Line() string {
 	// A reason may quote the workload, and must not look like a result.
 	r.Reason = strings.ReplaceAll(r.Reason, ResultPrefix, "drain-operator; ")
 	r.HeldSeconds, r.RotationSeconds = round(r.HeldSeconds), round(r.RotationSeconds)
+	r.LastHookSeconds = round(r.LastHookSeconds)
 	for {
 		encoded, err := json.Marshal(r)
 		if err != nil { // a float that is no number
@@ -82,7 +102,7 @@ func ParseMessage(message string) (result Result, ok bool, err error) {
 	default:
 		return Result{}, true, fmt.Errorf("unknown outcome %q", result.Outcome)
 	}
-	if result.HeldSeconds < 0 || result.RotationSeconds < 0 || result.InFlight < 0 {
+	if result.HeldSeconds < 0 || result.RotationSeconds < 0 || result.InFlight < 0 || result.LastHookSeconds < 0 || result.EndedUnix < 0 {
 		return Result{}, true, errors.New("negative figures in the result")
 	}
 	return result, true, nil

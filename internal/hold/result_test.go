@@ -1,6 +1,7 @@
 package hold
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -16,6 +17,13 @@ func TestLine(t *testing.T) {
 		"drained": {
 			Result{Outcome: OutcomeDrained, HeldSeconds: 6.46712345, RotationSeconds: 5.0004},
 			`drain-operator: {"outcome":"Drained","held":6.467,"rotation":5}` + "\n",
+		},
+		"with its end and the trend": {
+			Result{
+				Outcome: OutcomeTimedOut, HeldSeconds: 45, InFlight: 3, Trend: TrendFalling,
+				LastHookSeconds: 2.00049, EndedUnix: 1767323045.123, Reason: "3 in flight",
+			},
+			`drain-operator: {"outcome":"TimedOut","held":45,"inFlight":3,"trend":"Falling","lastHook":2,"ended":1767323045.123,"reason":"3 in flight"}` + "\n",
 		},
 		"timed out": {
 			Result{Outcome: OutcomeTimedOut, HeldSeconds: 45, InFlight: 3, Reason: `still "busy"`},
@@ -37,7 +45,10 @@ func TestLineIsBounded(t *testing.T) {
 		strings.Repeat("x", 1000), strings.Repeat("é", 500), strings.Repeat("\"", 500), strings.Repeat("\x00", 200),
 		strings.Repeat("<", 300), strings.Repeat("\xff", 300), ResultPrefix + "\n" + ResultPrefix,
 	} {
-		want := Result{Outcome: OutcomeUnknown, HeldSeconds: 12345.678, RotationSeconds: 30.5, InFlight: 1 << 40, Reason: reason}
+		want := Result{
+			Outcome: OutcomeTimedOut, HeldSeconds: 12345.678, RotationSeconds: 12345.678, LastHookSeconds: 12345.678,
+			InFlight: math.MaxInt64, Trend: TrendFalling, EndedUnix: 9999999999.999, Reason: reason,
+		}
 		line := want.Line()
 		if len(line) > MaxResultBytes || !utf8.ValidString(line) || strings.Count(line, "\n") != 1 {
 			t.Errorf("%.20q: %d bytes: %q", reason, len(line), line)
@@ -66,6 +77,9 @@ func TestParseMessage(t *testing.T) {
 		"ours":                 {drained.Line(), drained, true, false},
 		"after the workload's": {"bye" + drained.Line(), drained, true, false},
 		"the last one counts":  {Result{Outcome: OutcomeUnknown}.Line() + drained.Line() + "bye", drained, true, false},
+		"of an older agent":    {ResultPrefix + `{"outcome":"Drained","held":5}` + "\n", drained, true, false},
+		"of a newer agent":     {ResultPrefix + `{"outcome":"Drained","held":5,"surprise":1}` + "\n", drained, true, false},
+		"ended before time":    {ResultPrefix + `{"outcome":"Drained","ended":-1}`, Result{}, true, true},
 		"cut off":              {ResultPrefix + `{"outcome":"Dra`, Result{}, true, true},
 		"unknown outcome":      {ResultPrefix + `{"outcome":"Fine"}`, Result{}, true, true},
 		"negative":             {ResultPrefix + `{"outcome":"Drained","held":-1}`, Result{}, true, true},

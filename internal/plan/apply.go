@@ -12,7 +12,8 @@ import (
 )
 
 // Apply returns a copy of the pod with the plan in it. It is idempotent: what
-// an earlier pass injected is taken out first.
+// an earlier pass injected is taken out first. The pod is not changed; what is
+// the same in the copy, the two share.
 func Apply(p Plan, pod *corev1.Pod) *corev1.Pod {
 	injected, before := original(pod)
 	recorded := recordOf(p, injected)

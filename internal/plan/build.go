@@ -15,7 +15,7 @@ import (
 func Build(p *v1alpha1.DrainPolicy, pod *corev1.Pod, o Options) Plan {
 	was, _ := original(pod)
 	spec := &was.Spec
-	set := settingsOf(p.Spec)
+	set := settingsOf(p)
 	times := set.grace.time(ownGrace(spec), int64(set.propagationMax), stayingHooks(spec, set))
 	b := builder{
 		pod:     was,

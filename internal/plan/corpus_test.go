@@ -102,11 +102,13 @@ func TestCorpusIdempotent(t *testing.T) {
 	forEach(t, func(t *testing.T, pod *corev1.Pod, p *v1alpha1.DrainPolicy, o plan.Options) {
 		planned := plan.Build(p, pod, o)
 		once := plan.Apply(planned, pod)
+		before := once.DeepCopy()
 		again := plan.Build(p, once, o)
 		if !apiequality.Semantic.DeepEqual(planned, again) {
 			t.Errorf("another plan for the injected pod (-first +second):\n%s", cmp.Diff(planned, again))
 		}
 		same(t, "applied twice", once, plan.Apply(again, once))
+		same(t, "the injected pod itself", before, once)
 	})
 }
 

@@ -19,10 +19,13 @@ const (
 	maxReasonableSeconds = 1 << 30
 )
 
-// graceBounds are the policy's fields that bound the grace. Seconds.
+// graceBounds are the policy's fields that bound the grace, and what was
+// measured. Seconds; nil = not given, not known.
 type graceBounds struct {
 	min, max          int64
-	shutdown, maxHold *int64 // nil = not given
+	shutdown, maxHold *int64
+	// hold and learned are status.gracePeriod's holdSeconds and shutdownSeconds.
+	hold, learned *int64
 }
 
 // timing is how long a pod may take to end. Seconds.
@@ -34,34 +37,49 @@ type timing struct {
 
 // time works out a pod's grace and the bound of its hold.
 //
-//	grace = clamp(min, max, propagation + hook + budget + shutdown), never below own
+//	grace = clamp(min, max, hold + hook + shutdown)
 //	bound = maxHold, else grace − shutdown
 //
-// Nothing is measured yet: the budget is the pod's own grace, since that is
-// what requests in flight get today; and so is a shutdown that is not given.
-// hook is what a native sleep hook takes; an exec or httpGet hook had to end
-// within the own grace all along, which the budget covers.
+// hold is what was measured. Without that it is propagation and the pod's own
+// grace, since that is what requests in flight get today; and then, or when
+// the shutdown is the pod's own grace, too, because it is neither given nor
+// learned, the pod never gets less than it had. hook is what a native sleep
+// hook takes; an exec or httpGet hook had to end within the own grace all
+// along, which the budget covers.
 //
-// When max leaves too little and shutdown is not given, budget and shutdown
-// share what is left after propagation and hook.
+// When max leaves too little and the shutdown is not given, budget and
+// shutdown share what is left after propagation and hook.
 func (g graceBounds) time(own, propagation, hook int64) timing {
-	budget := min(own, maxReasonableSeconds)
-	shutdown := budget
-	if g.shutdown != nil {
-		shutdown = *g.shutdown
+	ownShutdown := min(own, maxReasonableSeconds)
+	hold := propagation + ownShutdown
+	if g.hold != nil {
+		hold = *g.hold
 	}
-	before := propagation + hook
-	t := timing{wanted: before + budget + shutdown}
-	t.grace = max(min(max(t.wanted, g.min), g.max), own)
+	shutdown, known := ownShutdown, false
+	for _, s := range []*int64{g.learned, g.shutdown} {
+		if s != nil {
+			shutdown, known = *s, true
+		}
+	}
+	t := timing{wanted: hold + hook + shutdown}
+	t.grace = min(max(t.wanted, g.min), g.max)
+	if g.hold == nil || !known {
+		t.grace = max(t.grace, own)
+	}
 	if g.shutdown == nil && t.grace < t.wanted {
-		shutdown = min(shutdown, (t.grace-before)/2)
+		shutdown = min(shutdown, (t.grace-propagation-hook)/2)
 	}
-	hold := t.grace - max(shutdown, killSeconds)
-	if g.maxHold != nil {
-		hold = min(*g.maxHold, t.grace-killSeconds)
-	}
-	t.bound = min(max(hold, 1), maxReasonableSeconds)
+	t.bound = g.bound(t.grace, shutdown)
 	return t
+}
+
+// bound of the hold. The kubelet leaves a process some seconds in any case.
+func (g graceBounds) bound(grace, shutdown int64) int64 {
+	held := grace - max(shutdown, killSeconds)
+	if g.maxHold != nil {
+		held = min(*g.maxHold, grace-killSeconds)
+	}
+	return min(max(held, 1), maxReasonableSeconds)
 }
 
 // ownGrace is the grace that a pod has of its own. The API server turns a
@@ -118,4 +136,15 @@ func probeGraces(spec *corev1.PodSpec, grace int64) []ProbeGrace {
 func graceCapped(t timing) Note {
 	return Note{Reason: NoteGraceCapped, Message: fmt.Sprintf(
 		"propagation, hook, budget and shutdown ask for %d s; with gracePeriod.maxSeconds the pod gets %d s", t.wanted, t.grace)}
+}
+
+// OwnGrace is the terminationGracePeriodSeconds that the pod's owner gave it,
+// whatever injection made of it.
+func OwnGrace(pod *corev1.Pod) int64 {
+	own := ownGrace(&pod.Spec)
+	r, injected := readRecord(pod)
+	if !injected || own != r.GraceSet {
+		return own
+	}
+	return ownGrace(&corev1.PodSpec{TerminationGracePeriodSeconds: r.Grace})
 }

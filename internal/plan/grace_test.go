@@ -65,6 +65,46 @@ func TestTime(t *testing.T) {
 			bounds: graceBounds{min: 10, max: 600, maxHold: ptr.To[int64](600)}, own: 30, propagation: 30,
 			want: timing{grace: 90, wanted: 90, bound: 88},
 		},
+		"measured: shorter than the own grace": {
+			bounds: graceBounds{min: 10, max: 600, hold: ptr.To[int64](18), learned: ptr.To[int64](2)}, own: 30, propagation: 30,
+			want: timing{grace: 20, wanted: 20, bound: 18},
+		},
+		"measured, and longer than the own grace": {
+			bounds: graceBounds{min: 10, max: 600, hold: ptr.To[int64](198), learned: ptr.To[int64](2)}, own: 30, propagation: 30,
+			want: timing{grace: 200, wanted: 200, bound: 198},
+		},
+		"measured, with a sleep hook that stays": {
+			bounds: graceBounds{min: 10, max: 600, hold: ptr.To[int64](18), learned: ptr.To[int64](2)}, own: 30, propagation: 30, hook: 15,
+			want: timing{grace: 35, wanted: 35, bound: 33},
+		},
+		"measured, and min is longer": {
+			bounds: graceBounds{min: 25, max: 600, hold: ptr.To[int64](10), learned: ptr.To[int64](5)}, own: 60, propagation: 30,
+			want: timing{grace: 25, wanted: 15, bound: 20},
+		},
+		"measured, and max is shorter: the hold gives way": {
+			bounds: graceBounds{min: 10, max: 60, hold: ptr.To[int64](190), learned: ptr.To[int64](10)}, own: 90, propagation: 30,
+			want: timing{grace: 60, wanted: 200, bound: 50},
+		},
+		"measured, and max leaves little beside a long shutdown: they share it": {
+			bounds: graceBounds{min: 10, max: 60, hold: ptr.To[int64](190), learned: ptr.To[int64](58)}, own: 90, propagation: 20,
+			want: timing{grace: 60, wanted: 248, bound: 40},
+		},
+		"a given shutdown comes before a learned one": {
+			bounds: graceBounds{min: 10, max: 600, hold: ptr.To[int64](18), learned: ptr.To[int64](2), shutdown: ptr.To[int64](7)}, own: 30, propagation: 30,
+			want: timing{grace: 25, wanted: 25, bound: 18},
+		},
+		"measured, but for the shutdown: never below the own grace": {
+			bounds: graceBounds{min: 10, max: 60, hold: ptr.To[int64](18)}, own: 90, propagation: 10,
+			want: timing{grace: 90, wanted: 108, bound: 50},
+		},
+		"only the shutdown was learned: never below the own grace": {
+			bounds: graceBounds{min: 10, max: 60, learned: ptr.To[int64](2)}, own: 90, propagation: 10,
+			want: timing{grace: 90, wanted: 102, bound: 88},
+		},
+		"only the shutdown was learned": {
+			bounds: graceBounds{min: 10, max: 600, learned: ptr.To[int64](2)}, own: 30, propagation: 30,
+			want: timing{grace: 62, wanted: 62, bound: 60},
+		},
 		"next to nothing": {
 			bounds: graceBounds{min: 1, max: 1}, own: 1, propagation: 30,
 			want: timing{grace: 1, wanted: 32, bound: 1},

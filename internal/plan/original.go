@@ -2,6 +2,7 @@ package plan
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 
@@ -95,10 +96,40 @@ func readRecord(pod *corev1.Pod) (record, bool) {
 	return record{}, false
 }
 
+// copyToChange is a copy of the pod of which everything that injection and its
+// undoing change may be changed. The rest is the pod's own: to copy it, and to
+// find that it is the same, takes longer than to work out a plan.
+func copyToChange(pod *corev1.Pod) *corev1.Pod {
+	c := *pod
+	c.Labels, c.Annotations = maps.Clone(c.Labels), maps.Clone(c.Annotations)
+	c.Spec.Volumes = slices.Clone(c.Spec.Volumes)
+	c.Spec.Containers, c.Spec.InitContainers = copyContainers(c.Spec.Containers), copyContainers(c.Spec.InitContainers)
+	return &c
+}
+
+func copyContainers(containers []corev1.Container) []corev1.Container {
+	copied := slices.Clone(containers)
+	for i := range copied {
+		c := &copied[i]
+		c.Lifecycle, c.LivenessProbe, c.StartupProbe = clone(c.Lifecycle), clone(c.LivenessProbe), clone(c.StartupProbe)
+		c.VolumeMounts = slices.Clone(c.VolumeMounts)
+	}
+	return copied
+}
+
+func clone[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	copied := *p
+	return &copied
+}
+
 // original is a copy of the pod as it was before it was injected, with what
-// others have changed since; and the record by which that was found.
+// others have changed since; and the record by which that was found. It may be
+// changed as copyToChange says.
 func original(pod *corev1.Pod) (*corev1.Pod, record) {
-	was := pod.DeepCopy()
+	was := copyToChange(pod)
 	r, injected := readRecord(pod)
 	if !injected {
 		return was, record{}

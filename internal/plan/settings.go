@@ -20,7 +20,8 @@ type settings struct {
 	grace          graceBounds
 }
 
-func settingsOf(spec v1alpha1.DrainPolicySpec) settings {
+func settingsOf(p *v1alpha1.DrainPolicy) settings {
+	spec := p.Spec
 	preStop, grace := spec.PreStop, spec.GracePeriod
 	propagation := int32(5)
 	if preStop.PropagationSeconds != nil {
@@ -40,8 +41,26 @@ func settingsOf(spec v1alpha1.DrainPolicySpec) settings {
 			max:      int64(cmp.Or(grace.MaxSeconds, 600)),
 			shutdown: seconds(grace.ShutdownSeconds),
 			maxHold:  seconds(preStop.MaxHoldSeconds),
+			hold:     measuredHold(p),
+			learned:  learnedShutdown(p.Status.GracePeriod),
 		},
 	}
+}
+
+// measuredHold is nil as soon as the policy names no source of latency any
+// more, whether or not its status has caught up.
+func measuredHold(p *v1alpha1.DrainPolicy) *int64 {
+	if p.Spec.GracePeriod.Latency == nil || p.Status.GracePeriod == nil {
+		return nil
+	}
+	return seconds(p.Status.GracePeriod.HoldSeconds)
+}
+
+func learnedShutdown(status *v1alpha1.GraceStatus) *int64 {
+	if status == nil {
+		return nil
+	}
+	return seconds(status.ShutdownSeconds)
 }
 
 // seconds widens an optional number of seconds.

@@ -77,11 +77,11 @@ func selecting(pod metav1.Object, policies []*v1alpha1.DrainPolicy) (chosen []*v
 		if !holdsAll(podLabels, p.Spec.Selector) {
 			continue
 		}
-		selector, err := metav1.LabelSelectorAsSelector(p.Spec.Selector)
+		matches, err := matchesRest(podLabels, p.Spec.Selector)
 		switch {
 		case err != nil:
 			trace = append(trace, fmt.Sprintf("%s: its selector cannot be read: %v", p.Name, err))
-		case !selector.Matches(podLabels):
+		case !matches:
 		case !p.DeletionTimestamp.IsZero():
 			trace = append(trace, p.Name+": selects the pod, but is being deleted")
 		default:
@@ -92,8 +92,8 @@ func selecting(pod metav1.Object, policies []*v1alpha1.DrainPolicy) (chosen []*v
 }
 
 // holdsAll reports whether a pod has all labels that a selector names by value.
-// It spares most policies of a large namespace a selector, which is a hundred
-// times as slow: it checks the syntax of each label.
+// It spares most policies a selector, which is a hundred times as slow: it
+// checks the syntax of each label.
 func holdsAll(podLabels labels.Set, selector *metav1.LabelSelector) bool {
 	if selector == nil {
 		return true
@@ -104,6 +104,16 @@ func holdsAll(podLabels labels.Set, selector *metav1.LabelSelector) bool {
 		}
 	}
 	return true
+}
+
+// matchesRest reports whether a selector selects a pod that has all labels
+// that it names by value.
+func matchesRest(podLabels labels.Set, selector *metav1.LabelSelector) (bool, error) {
+	if selector != nil && len(selector.MatchExpressions) == 0 {
+		return true, nil
+	}
+	s, err := metav1.LabelSelectorAsSelector(selector)
+	return err == nil && s.Matches(podLabels), err
 }
 
 // contest orders the contenders and adds what the others lost by.

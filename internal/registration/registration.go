@@ -22,8 +22,12 @@ const (
 	// InjectPath is where the injection webhook is served.
 	InjectPath = "/inject"
 
-	// injectName is the entry in the configuration.
+	// EvictPath is where the eviction webhook is served.
+	EvictPath = "/evict"
+
+	// injectName and evictName are the entries in the configuration.
 	injectName = "inject.drain-operator.dev"
+	evictName  = "evict.drain-operator.dev"
 
 	// timeoutSeconds: an answer from memory takes milliseconds. What takes
 	// longer is not worth a pod's start.
@@ -45,12 +49,23 @@ type Registration struct {
 	// Namespaces that have a policy and are not excluded. None means that
 	// the webhook is not registered at all.
 	Namespaces []string
+	// EvictionNamespaces are those of them in which a policy WantsEvictions.
+	EvictionNamespaces []string
 	// Owner is deleted at an uninstall, and the configuration with it. May be nil.
 	Owner *metaac.OwnerReferenceApplyConfiguration
 	// Foreign are requirements that somebody else added to the namespace
-	// selector. Some clusters add theirs to every webhook and would take
-	// turns with us for ever.
-	Foreign []metav1.LabelSelectorRequirement
+	// selectors, by the webhook's name. Some clusters add theirs to every
+	// webhook and would take turns with us for ever.
+	Foreign map[string][]metav1.LabelSelectorRequirement
+}
+
+// WantsEvictions says whether evictions of a policy's pods may have to be
+// changed: it acts on pods, and the grace that it gives them moves with what
+// is measured.
+func WantsEvictions(p *v1alpha1.DrainPolicy) bool {
+	measured := p.Status.GracePeriod
+	return p.Spec.Mode != v1alpha1.ModeObserve && measured != nil &&
+		(measured.HoldSeconds != nil || measured.ShutdownSeconds != nil)
 }
 
 // Configuration renders the registration. It sets only what the operator
@@ -64,50 +79,60 @@ func (r Registration) Configuration() *admissionac.MutatingWebhookConfigurationA
 	if len(r.Namespaces) == 0 || len(r.Bundle) == 0 {
 		return config
 	}
-	return config.WithWebhooks(admissionac.MutatingWebhook().
-		WithName(injectName).
-		WithClientConfig(r.clientConfig()).
-		WithRules(admissionac.RuleWithOperations().
-			WithOperations(admissionv1.Create).
-			WithAPIGroups("").WithAPIVersions("v1").WithResources("pods").
-			WithScope(admissionv1.NamespacedScope)).
-		WithNamespaceSelector(r.namespaceSelector()).
+	config.WithWebhooks(r.webhook(injectName, InjectPath, "pods", r.Namespaces).
 		WithMatchConditions(matchConditions()...).
-		WithMatchPolicy(admissionv1.Equivalent).
-		WithFailurePolicy(admissionv1.Ignore).
-		WithReinvocationPolicy(admissionv1.IfNeededReinvocationPolicy).
-		WithSideEffects(admissionv1.SideEffectClassNone).
-		WithTimeoutSeconds(timeoutSeconds).
-		WithAdmissionReviewVersions("v1"))
+		WithReinvocationPolicy(admissionv1.IfNeededReinvocationPolicy))
+	if len(r.EvictionNamespaces) > 0 {
+		// No object selector: an Eviction carries no labels of its pod.
+		config.WithWebhooks(r.webhook(evictName, EvictPath, "pods/eviction", r.EvictionNamespaces).
+			WithReinvocationPolicy(admissionv1.NeverReinvocationPolicy))
+	}
+	return config
 }
 
-func (r Registration) clientConfig() *admissionac.WebhookClientConfigApplyConfiguration {
+// webhook is what all entries have in common: asked about creations, failing open.
+func (r Registration) webhook(name, path, resource string, namespaces []string) *admissionac.MutatingWebhookApplyConfiguration {
+	return admissionac.MutatingWebhook().
+		WithName(name).
+		WithClientConfig(r.clientConfig(path)).
+		WithRules(admissionac.RuleWithOperations().
+			WithOperations(admissionv1.Create).
+			WithAPIGroups("").WithAPIVersions("v1").WithResources(resource).
+			WithScope(admissionv1.NamespacedScope)).
+		WithNamespaceSelector(namespaceSelector(namespaces, r.Foreign[name])).
+		WithMatchPolicy(admissionv1.Equivalent).
+		WithFailurePolicy(admissionv1.Ignore).
+		WithSideEffects(admissionv1.SideEffectClassNone).
+		WithTimeoutSeconds(timeoutSeconds).
+		WithAdmissionReviewVersions("v1")
+}
+
+func (r Registration) clientConfig(path string) *admissionac.WebhookClientConfigApplyConfiguration {
 	client := admissionac.WebhookClientConfig().WithCABundle(r.Bundle...)
 	if r.Target.URL != "" {
-		return client.WithURL(r.Target.URL + InjectPath)
+		return client.WithURL(r.Target.URL + path)
 	}
 	return client.WithService(admissionac.ServiceReference().
 		WithNamespace(r.Target.Service.Namespace).
 		WithName(r.Target.Service.Name).
-		WithPath(InjectPath).
+		WithPath(path).
 		WithPort(443))
 }
 
-func (r Registration) namespaceSelector() *metaac.LabelSelectorApplyConfiguration {
-	namespaces := slices.Sorted(slices.Values(r.Namespaces))
+func namespaceSelector(namespaces []string, foreign []metav1.LabelSelectorRequirement) *metaac.LabelSelectorApplyConfiguration {
 	selector := metaac.LabelSelector().WithMatchExpressions(
 		metaac.LabelSelectorRequirement().
 			WithKey(corev1.LabelMetadataName).
 			WithOperator(metav1.LabelSelectorOpIn).
-			WithValues(slices.Compact(namespaces)...),
+			WithValues(slices.Compact(slices.Sorted(slices.Values(namespaces)))...),
 		metaac.LabelSelectorRequirement().
 			WithKey(v1alpha1.LabelInjection).
 			WithOperator(metav1.LabelSelectorOpNotIn).
 			WithValues(v1alpha1.InjectionDisabled),
 	)
-	for _, foreign := range r.Foreign {
+	for _, requirement := range foreign {
 		selector.WithMatchExpressions(metaac.LabelSelectorRequirement().
-			WithKey(foreign.Key).WithOperator(foreign.Operator).WithValues(foreign.Values...))
+			WithKey(requirement.Key).WithOperator(requirement.Operator).WithValues(requirement.Values...))
 	}
 	return selector
 }
@@ -125,14 +150,15 @@ func matchConditions() []*admissionac.MatchConditionApplyConfiguration {
 }
 
 // ForeignRequirements returns the requirements of the registered namespace
-// selector that are not ours.
-func ForeignRequirements(config *admissionv1.MutatingWebhookConfiguration) []metav1.LabelSelectorRequirement {
+// selectors that are not ours, by the webhook's name.
+func ForeignRequirements(config *admissionv1.MutatingWebhookConfiguration) map[string][]metav1.LabelSelectorRequirement {
+	foreign := map[string][]metav1.LabelSelectorRequirement{}
 	for _, webhook := range config.Webhooks {
-		if webhook.Name == injectName && webhook.NamespaceSelector != nil {
-			return slices.DeleteFunc(slices.Clone(webhook.NamespaceSelector.MatchExpressions), isOurs)
+		if webhook.NamespaceSelector != nil {
+			foreign[webhook.Name] = slices.DeleteFunc(slices.Clone(webhook.NamespaceSelector.MatchExpressions), isOurs)
 		}
 	}
-	return nil
+	return foreign
 }
 
 func isOurs(requirement metav1.LabelSelectorRequirement) bool {

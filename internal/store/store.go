@@ -8,9 +8,12 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
+	"github.com/drain-operator/drain-operator/internal/registration"
 )
 
 // Store reads from the cache.
@@ -25,36 +28,44 @@ func New(cache client.Reader, excluded func(namespace string) bool) *Store {
 	return &Store{cache: cache, excluded: excluded}
 }
 
-// Policies returns the policies of a namespace, in no order. They are the
-// cache's own: not to be changed. To copy a thousand takes longer than all else
-// that an admission request asks for.
-func (s *Store) Policies(ctx context.Context, namespace string) ([]*v1alpha1.DrainPolicy, error) {
-	list := &v1alpha1.DrainPolicyList{}
-	if err := s.cache.List(ctx, list, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
-		return nil, fmt.Errorf("listing the policies of namespace %s: %w", namespace, err)
-	}
-	policies := make([]*v1alpha1.DrainPolicy, len(list.Items))
-	for i := range list.Items {
-		policies[i] = &list.Items[i]
-	}
-	return policies, nil
-}
-
 // Namespaces returns the names of the namespaces that have a policy and are
 // not excluded, sorted.
 func (s *Store) Namespaces(ctx context.Context) ([]string, error) {
+	return s.namespaces(ctx, func(*v1alpha1.DrainPolicy) bool { return true })
+}
+
+// EvictionNamespaces returns those of Namespaces in which a policy wants to be
+// asked about evictions, sorted.
+func (s *Store) EvictionNamespaces(ctx context.Context) ([]string, error) {
+	return s.namespaces(ctx, registration.WantsEvictions)
+}
+
+func (s *Store) namespaces(ctx context.Context, counts func(*v1alpha1.DrainPolicy) bool) ([]string, error) {
 	list := &v1alpha1.DrainPolicyList{}
 	if err := s.cache.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing policies: %w", err)
 	}
 	var namespaces []string
 	for i := range list.Items {
-		if name := list.Items[i].Namespace; !s.excluded(name) {
-			namespaces = append(namespaces, name)
+		if p := &list.Items[i]; counts(p) && !s.excluded(p.Namespace) {
+			namespaces = append(namespaces, p.Namespace)
 		}
 	}
 	slices.Sort(namespaces)
 	return slices.Compact(namespaces), nil
+}
+
+// Pod returns a pod as far as the cache keeps it, nil when there is none.
+func (s *Store) Pod(ctx context.Context, namespace, name string) (*corev1.Pod, error) {
+	pod := &corev1.Pod{}
+	err := s.cache.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, pod)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading pod %s/%s: %w", namespace, name, err)
+	}
+	return pod, nil
 }
 
 // Nodes returns the nodes, as far as the cache keeps them, in no order. They

@@ -5,7 +5,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/drain-operator/drain-operator/internal/condition"
 	"github.com/drain-operator/drain-operator/internal/plan"
 )
 
@@ -63,19 +65,27 @@ func trimContainers(containers []corev1.Container) {
 	}
 }
 
-// TrimNode keeps of a node its name and what software it runs.
-func TrimNode(obj any) (any, error) {
-	node, ok := obj.(*corev1.Node)
-	if !ok {
-		return Trim(obj)
+// TrimNode keeps of a node its name, what software it runs, and the labels by
+// which its notice is known.
+func TrimNode(ceilings condition.Ceilings) func(any) (any, error) {
+	return func(obj any) (any, error) {
+		node, ok := obj.(*corev1.Node)
+		if !ok {
+			return Trim(obj)
+		}
+		trimmed := &corev1.Node{TypeMeta: node.TypeMeta}
+		trimmed.Name, trimmed.UID, trimmed.ResourceVersion = node.Name, node.UID, node.ResourceVersion
+		for _, n := range ceilings.Notices {
+			if value, labelled := node.Labels[n.Label]; labelled {
+				metav1.SetMetaDataLabel(&trimmed.ObjectMeta, n.Label, value)
+			}
+		}
+		info := node.Status.NodeInfo
+		trimmed.Status.NodeInfo = corev1.NodeSystemInfo{
+			OperatingSystem:         info.OperatingSystem,
+			KubeletVersion:          info.KubeletVersion,
+			ContainerRuntimeVersion: info.ContainerRuntimeVersion,
+		}
+		return trimmed, nil
 	}
-	trimmed := &corev1.Node{TypeMeta: node.TypeMeta}
-	trimmed.Name, trimmed.UID, trimmed.ResourceVersion = node.Name, node.UID, node.ResourceVersion
-	info := node.Status.NodeInfo
-	trimmed.Status.NodeInfo = corev1.NodeSystemInfo{
-		OperatingSystem:         info.OperatingSystem,
-		KubeletVersion:          info.KubeletVersion,
-		ContainerRuntimeVersion: info.ContainerRuntimeVersion,
-	}
-	return trimmed, nil
 }

@@ -6,8 +6,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
+	"github.com/drain-operator/drain-operator/api/v1alpha1"
+	"github.com/drain-operator/drain-operator/internal/condition"
 	"github.com/drain-operator/drain-operator/internal/plan"
+	testbuild "github.com/drain-operator/drain-operator/internal/testing"
 	"github.com/drain-operator/drain-operator/test/corpus"
 )
 
@@ -36,15 +40,51 @@ func TestTrimmedPodsAreExcludedAlike(t *testing.T) {
 	}
 }
 
-func TestTrimmedNodesDecideAlike(t *testing.T) {
-	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", Labels: map[string]string{"a": "b"}}}
-	node.Status.NodeInfo = corev1.NodeSystemInfo{OperatingSystem: "linux", KubeletVersion: "v1.36.3", ContainerRuntimeVersion: "containerd://2.3.7", BootID: "x"}
-	node.Status.Images = []corev1.ContainerImage{{Names: []string{"large"}}}
-	trimmed, err := TrimNode(node)
+// What is cached of a pod must lead to the same grace as the pod itself, before
+// and after it was injected: evictions are answered from it.
+func TestTrimmedPodsHaveTheSameGrace(t *testing.T) {
+	cases, err := corpus.Load()
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n"}}
+	measured := testbuild.MakePolicy("web").With(func(s *v1alpha1.DrainPolicySpec) {
+		s.GracePeriod.Latency = &v1alpha1.Latency{PodMetrics: &v1alpha1.PodMetricsLatency{}}
+	}).Obj()
+	measured.Status.GracePeriod = &v1alpha1.GraceStatus{HoldSeconds: ptr.To[int32](77)}
+	policies := map[string]*v1alpha1.DrainPolicy{
+		"defaults":     testbuild.MakePolicy("web").Obj(),
+		"measured":     measured,
+		"replaces":     testbuild.MakePolicy("web").ExistingHook(v1alpha1.ExistingHookReplace).Obj(),
+		"runs last":    testbuild.MakePolicy("web").ExistingHook(v1alpha1.ExistingHookRunLast).Obj(),
+		"sleeps":       testbuild.MakePolicy("web").Strategy(v1alpha1.StrategySleep).Obj(),
+		"injects none": testbuild.MakePolicy("web").Strategy(v1alpha1.StrategyNone).Obj(),
+	}
+	for _, c := range cases {
+		for name, p := range policies {
+			options := plan.Options{AgentImage: "agent@sha256:0", Delivery: plan.InitContainer}
+			whole := plan.Build(p, c.Pod, options)
+			for state, pod := range map[string]*corev1.Pod{"as it was": c.Pod, "injected": plan.Apply(whole, c.Pod)} {
+				trimmed, err := TrimPod(pod.DeepCopy())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := plan.GraceNow(p, trimmed.(*corev1.Pod)); got != whole.GraceSeconds {
+					t.Errorf("%s, %s, %s: got %d s, want %d s", c.Name, name, state, got, whole.GraceSeconds)
+				}
+			}
+		}
+	}
+}
+
+func TestTrimmedNodesDecideAlike(t *testing.T) {
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", Labels: map[string]string{"a": "b", "spot": "no"}}}
+	node.Status.NodeInfo = corev1.NodeSystemInfo{OperatingSystem: "linux", KubeletVersion: "v1.36.3", ContainerRuntimeVersion: "containerd://2.3.7", BootID: "x"}
+	node.Status.Images = []corev1.ContainerImage{{Names: []string{"large"}}}
+	trimmed, err := TrimNode(condition.Ceilings{Notices: []condition.Notice{{Label: "spot", Value: "yes", Seconds: 30}}})(node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", Labels: map[string]string{"spot": "no"}}}
 	want.Status.NodeInfo = corev1.NodeSystemInfo{OperatingSystem: "linux", KubeletVersion: "v1.36.3", ContainerRuntimeVersion: "containerd://2.3.7"}
 	if diff := cmp.Diff(want, trimmed); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -52,7 +92,7 @@ func TestTrimmedNodesDecideAlike(t *testing.T) {
 }
 
 func TestTrimToleratesWhatIsNoObject(t *testing.T) {
-	for name, trim := range map[string]func(any) (any, error){"any": Trim, "pod": TrimPod, "node": TrimNode} {
+	for name, trim := range map[string]func(any) (any, error){"any": Trim, "pod": TrimPod, "node": TrimNode(condition.Ceilings{})} {
 		if got, err := trim("tombstone"); err != nil || got != "tombstone" {
 			t.Errorf("%s: got %v, %v", name, got, err)
 		}

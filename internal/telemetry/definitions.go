@@ -63,6 +63,47 @@ var (
 		Help:  "Ended drains that were forgotten before they could be counted, because too many were waiting for the API server.",
 		Notes: "Each replica counts its own. Anything but 0 on the leader means that drains_total is too low.",
 	}
+	latencySeen = Definition{
+		Name:   "drain_operator_request_latency_seconds",
+		Kind:   Gauge,
+		Labels: []string{labelNamespace, labelPolicy},
+		Help:   "The percentile of the request latency that a policy asks for, as it was last seen.",
+		Notes:  "Set by the leader only. Gone while it cannot be seen.",
+	}
+	residualSeen = Definition{
+		Name:   "drain_operator_residual_latency_seconds",
+		Kind:   Gauge,
+		Labels: []string{labelNamespace, labelPolicy},
+		Help:   "The same percentile of what requests in flight still need at any moment.",
+		Notes:  "Set by the leader only. Gone while it cannot be seen.",
+	}
+	requestsSeen = Definition{
+		Name:   "drain_operator_requests_in_window",
+		Kind:   Gauge,
+		Labels: []string{labelNamespace, labelPolicy},
+		Help:   "Requests on which that percentile stands.",
+		Notes:  "Set by the leader only. Gone while it cannot be seen.",
+	}
+	recommendedGrace = Definition{
+		Name:   "drain_operator_recommended_grace_seconds",
+		Kind:   Gauge,
+		Labels: []string{labelNamespace, labelPolicy},
+		Help:   "The grace that is recommended for new pods.",
+		Notes:  "Set by the leader only.",
+	}
+	lookResults = Definition{
+		Name:   "drain_operator_latency_looks_total",
+		Kind:   Counter,
+		Labels: []string{"result"},
+		Help:   "Looks at the latency of a policy's pods, by result: Seen, or why nothing could be seen.",
+		Notes:  "Counted by the leader only. Results are those of the condition LatencyObserved.",
+	}
+	lookDuration = Definition{
+		Name:  "drain_operator_latency_look_duration_seconds",
+		Kind:  Histogram,
+		Help:  "Time that a look at the latency of one policy's pods took.",
+		Notes: "Counted by the leader only.",
+	}
 	injections = Definition{
 		Name:   "drain_operator_injections_total",
 		Kind:   Counter,
@@ -90,11 +131,22 @@ var (
 		Help:  "Time to answer a pod creation, from the decoded request to the answer.",
 		Notes: eachReplica,
 	}
+	evictions = Definition{
+		Name:   "drain_operator_evictions_total",
+		Kind:   Counter,
+		Labels: []string{"result"},
+		Help:   "Evictions that the eviction webhook answered, by result: Lengthened (the pod gets the newer, longer grace), LongEnough, AskedFor (another grace than the pod's was asked for), NotConcerned, Failed.",
+		Notes:  eachReplica + " An eviction that a PodDisruptionBudget refuses counts each time it is tried.",
+	}
 )
 
 // Definitions are all metrics of the operator itself, in the order of the
 // documentation. Those of its libraries come on top.
-var Definitions = []Definition{drains, duration, draining, dropped, injections, exclusions, notes, answering}
+var Definitions = []Definition{
+	drains, duration, draining, dropped,
+	latencySeen, residualSeen, requestsSeen, recommendedGrace, lookResults, lookDuration,
+	injections, exclusions, notes, answering, evictions,
+}
 
 // buckets of durations, in seconds: a drain takes from propagation (5) to the
 // largest grace (3600).

@@ -11,6 +11,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
+	"github.com/drain-operator/drain-operator/internal/eviction"
 )
 
 var update = flag.Bool("update", false, "write docs/metrics.md")
@@ -85,6 +86,27 @@ func TestSeriesOfAPolicyGoWithIt(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, series(t, registry)); diff != "" {
 		t.Errorf("series (-want +got):\n%s", diff)
+	}
+}
+
+// Every series is there before the first eviction.
+func TestEvictions(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	m, err := NewEvictions(registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Record(eviction.Answer{Result: eviction.ResultLengthened, GraceSeconds: 60})
+	want := map[string]float64{}
+	for _, result := range eviction.Results {
+		want[evictions.Name+" result="+string(result)] = 0
+	}
+	want[evictions.Name+" result=Lengthened"] = 1
+	if diff := cmp.Diff(want, series(t, registry)); diff != "" {
+		t.Errorf("series (-want +got):\n%s", diff)
+	}
+	if _, err := NewEvictions(registry); err == nil {
+		t.Error("a second registration did not fail")
 	}
 }
 

@@ -67,6 +67,7 @@ type Hold struct {
 	looks    looks
 	status   status
 	alive    alive
+	trend    trend
 	hooking  bool
 	ended    *hold.Result
 }
@@ -139,6 +140,9 @@ func (h *Hold) HookEnded() { h.hooking = false }
 func (h *Hold) Look(at time.Duration, look inflight.Look, cost time.Duration) {
 	h.rotation.Observe(at, look)
 	h.looks.took(at, look, cost)
+	if h.out && h.spec.TCP != nil {
+		h.trend.took(at, h.looks.count.InFlight)
+	}
 }
 
 // LookFailed says that a look could not be taken.
@@ -192,6 +196,7 @@ func (h *Hold) decide(at time.Duration) {
 	if !h.out {
 		if v := h.rotation.Verdict(at); v.Out {
 			h.out, h.rotated = true, at
+			h.trend.began = at
 		}
 	}
 	switch {
@@ -273,6 +278,9 @@ func (h *Hold) end(at time.Duration, outcome, reason string) {
 	h.ended = &hold.Result{
 		Outcome: outcome, HeldSeconds: at.Seconds(), RotationSeconds: h.rotated.Seconds(),
 		InFlight: h.left(), Reason: reason,
+	}
+	if h.left() > 0 {
+		h.ended.Trend = h.trend.verdict(at)
 	}
 }
 

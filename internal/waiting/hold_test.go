@@ -25,6 +25,8 @@ type world struct {
 	// if trafficUntil says so.
 	busyUntil    time.Duration
 	trafficUntil time.Duration
+	// owing is how many connections owe a response at a time, instead of busyUntil.
+	owing func(at time.Duration) int64
 	// endpoint answers at a time, after a while; wait is the waitSeconds.
 	endpoint func(at time.Duration, wait int) (drainstatus.Reading, time.Duration)
 	// alive says how a liveness probe goes.
@@ -52,6 +54,12 @@ func (w world) look(at time.Duration) inflight.Look {
 	}
 	look.Opens += uint64(min(at, w.trafficUntil) / (10 * ms))
 	look.Listeners = []inflight.Listener{{Local: local}}
+	if w.owing != nil {
+		for id := range w.owing(at) {
+			look.Conns = append(look.Conns, inflight.Conn{ID: uint64(id) + 1, Local: local, Accepted: true, Received: 100, SinceReceived: at + ms})
+		}
+		return look
+	}
 	c := inflight.Conn{ID: 1, Local: local, Accepted: true, Received: 100, SinceReceived: at + ms}
 	if at >= w.busyUntil {
 		c.Sent, c.SinceSent = 500, at-w.busyUntil
@@ -430,7 +438,7 @@ func TestHold(t *testing.T) {
 // The result, whole, as it goes to the termination log.
 func TestResult(t *testing.T) {
 	got, _ := world{endpoint: polled(time.Hour)}.run(t, spec(http))
-	want := hold.Result{Outcome: hold.OutcomeTimedOut, HeldSeconds: 60, RotationSeconds: 5, InFlight: 3, Reason: "3 in flight, 0 long-lived"}
+	want := hold.Result{Outcome: hold.OutcomeTimedOut, HeldSeconds: 60, RotationSeconds: 5, InFlight: 3, Trend: hold.TrendSteady, Reason: "3 in flight, 0 long-lived"}
 	got.RotationSeconds = float64(int(got.RotationSeconds))
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("result (-want +got):\n%s", diff)

@@ -16,6 +16,10 @@ const (
 	// dies meanwhile is noticed only after it.
 	maxWaitSeconds = 10
 
+	// waitsLeft divides the time until the bound: a hold that is about to run
+	// out of time asks more often, or nothing could be said of the trend.
+	waitsLeft = 4
+
 	// The status is given up after so many failures in a row, over at least so
 	// many of its timeouts.
 	giveUpFailures = 5
@@ -63,7 +67,7 @@ func (s *status) nextAsk(at, bound time.Duration) (when time.Duration, wait int)
 		return when, 0
 	}
 	left := int((bound - when) / time.Second)
-	return when, max(0, min(maxWaitSeconds, left))
+	return when, max(0, min(maxWaitSeconds, left, max(1, left/waitsLeft)))
 }
 
 func (s *status) askPlain() bool { return !s.trusted || s.inARow > 0 }
@@ -83,6 +87,9 @@ func (h *Hold) Answered(at time.Duration, r drainstatus.Reading) {
 		return
 	}
 	s.trusted, s.failures, s.inFlight = true, 0, r.InFlight
+	if r.InFlight >= 0 { // else the endpoint does not tell
+		h.trend.took(at, r.InFlight)
+	}
 	if r.State == drainstatus.Drained {
 		s.inARow++
 		s.next = at + secondLook

@@ -15,7 +15,8 @@ type Figure struct {
 	Group string `json:"group"`
 	// What was measured, in words.
 	What string `json:"what"`
-	// Value in Unit: "ms", "MB" (10^6 bytes), "MiB", "%" or "x" for a ratio.
+	// Value in Unit: "s", "ms", "MB" (10^6 bytes), "MiB", "%", "x" for a ratio,
+	// or what is counted.
 	Value float64 `json:"value"`
 	Unit  string  `json:"unit"`
 	// Bound is what the value must not exceed; nil when it is only to be known.

@@ -32,14 +32,24 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.DrainStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("GracePeriod"):
 		return &apiv1alpha1.GracePeriodApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("GraceStatus"):
+		return &apiv1alpha1.GraceStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("HTTPDrainStatus"):
 		return &apiv1alpha1.HTTPDrainStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("LabelValues"):
+		return &apiv1alpha1.LabelValuesApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Latency"):
+		return &apiv1alpha1.LatencyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("MetricSelector"):
 		return &apiv1alpha1.MetricSelectorApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Notify"):
 		return &apiv1alpha1.NotifyApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("PodMetricsLatency"):
+		return &apiv1alpha1.PodMetricsLatencyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PreStop"):
 		return &apiv1alpha1.PreStopApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("PrometheusLatency"):
+		return &apiv1alpha1.PrometheusLatencyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("SkippedPods"):
 		return &apiv1alpha1.SkippedPodsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("TCPDrainStatus"):

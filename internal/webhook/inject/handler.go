@@ -12,18 +12,19 @@ import (
 
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
-	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 	"github.com/drain-operator/drain-operator/internal/injection"
 	"github.com/drain-operator/drain-operator/internal/plan"
 )
 
-// Policies returns the policies of a namespace, from memory.
-type Policies func(ctx context.Context, namespace string) ([]*v1alpha1.DrainPolicy, error)
+// Policies returns, from memory, the policies of a namespace that matter to a
+// pod with these labels: all that may select it, and of those whose agent
+// cannot be installed at least one.
+type Policies func(ctx context.Context, namespace string, podLabels map[string]string) ([]*v1alpha1.DrainPolicy, error)
 
 // Recorder is told how each request that is not a dry run was answered.
 type Recorder interface {
@@ -32,7 +33,7 @@ type Recorder interface {
 
 // Handler is the injection webhook.
 type Handler struct {
-	// Policies of a namespace.
+	// Policies that matter to a pod.
 	Policies Policies
 	// Options as they are now: the delivery changes with the nodes.
 	Options func() plan.Options
@@ -40,88 +41,85 @@ type Handler struct {
 	Recorder Recorder
 	// Clock times the answers.
 	Clock clock.PassiveClock
-	// Decoder reads pods.
-	Decoder admission.Decoder
 }
 
-// NewHandler returns a handler that reads pods by the scheme.
-func NewHandler(scheme *runtime.Scheme, policies Policies, options func() plan.Options, recorder Recorder) *Handler {
+// NewHandler returns a handler.
+func NewHandler(policies Policies, options func() plan.Options, recorder Recorder) *Handler {
 	return &Handler{
 		Policies: policies,
 		Options:  options,
 		Recorder: recorder,
 		Clock:    clock.RealClock{},
-		Decoder:  admission.NewDecoder(scheme),
 	}
 }
 
 // Handle always allows. An error or a panic is logged and counted, and the pod
 // stays as it is.
-func (h *Handler) Handle(ctx context.Context, req admission.Request) admission.Response {
+func (h *Handler) Handle(ctx context.Context, req *request) *admissionv1.AdmissionResponse {
 	start := h.Clock.Now()
-	response, answer := h.answer(ctx, req)
+	patch, answer := h.answer(ctx, req)
 	if answer.Err != nil {
-		logf.FromContext(ctx).Error(answer.Err, "the pod is created without injection")
+		logf.FromContext(ctx).Error(answer.Err, "the pod is created without injection", "namespace", req.Namespace, "requestID", req.UID)
 	}
-	if req.DryRun == nil || !*req.DryRun {
+	if !req.DryRun {
 		h.Recorder.Record(answer, h.Clock.Since(start))
+	}
+	response := &admissionv1.AdmissionResponse{UID: req.UID, Allowed: true}
+	if len(patch) > 0 {
+		response.Patch, response.PatchType = patch, ptr.To(admissionv1.PatchTypeJSONPatch)
 	}
 	return response
 }
 
-// answer turns whatever can go wrong into an answer that allows.
-func (h *Handler) answer(ctx context.Context, req admission.Request) (response admission.Response, answer injection.Answer) {
+// answer returns the patch, nil when the pod stays as it is: also when
+// something goes wrong, whatever it is.
+func (h *Handler) answer(ctx context.Context, req *request) (patch []byte, answer injection.Answer) {
 	defer func() {
 		if r := recover(); r != nil {
-			answer = injection.Answer{Result: injection.ResultFailed, Err: fmt.Errorf("panic: %v\n%s", r, debug.Stack())}
-			response = admission.Allowed("")
+			patch, answer = failed(fmt.Errorf("panic: %v\n%s", r, debug.Stack()))
 		}
 	}()
 	if !isPodCreation(req) {
-		return admission.Allowed(""), injection.Answer{Result: injection.ResultNotSelected}
+		return nil, injection.Answer{Result: injection.ResultNotSelected}
 	}
-	before := &corev1.Pod{}
-	if err := h.Decoder.Decode(req, before); err != nil {
-		return failed(fmt.Errorf("reading the pod: %w", err))
+	before, err := req.pod()
+	if err != nil {
+		return failed(err)
 	}
-	policies, err := h.Policies(ctx, req.Namespace)
+	policies, err := h.Policies(ctx, req.Namespace, before.Labels)
 	if err != nil {
 		return failed(err)
 	}
 	answer, after := injection.Decide(before, req.Namespace, policies, h.Options())
 	if answer.Result != injection.ResultInjected {
-		return admission.Allowed(""), answer
+		return nil, answer
 	}
-	response, err = patched(req.Object.Raw, before, after)
-	if err != nil {
+	if patch, err = difference(before, after, req.wire); err != nil {
 		return failed(err)
 	}
-	return response, answer
+	return patch, answer
 }
 
 // isPodCreation: anything else reaches us only when somebody changed the registration.
-func isPodCreation(req admission.Request) bool {
+func isPodCreation(req *request) bool {
 	return req.Operation == admissionv1.Create && req.Resource.Group == "" &&
 		req.Resource.Resource == "pods" && req.SubResource == ""
 }
 
-func failed(err error) (admission.Response, injection.Answer) {
-	return admission.Allowed(""), injection.Answer{Result: injection.ResultFailed, Err: err}
+func failed(err error) ([]byte, injection.Answer) {
+	return nil, injection.Answer{Result: injection.ResultFailed, Err: err}
 }
 
-// patched answers with the difference between the two pods.
-func patched(raw []byte, before, after *corev1.Pod) (admission.Response, error) {
-	beforeJSON, err := json.Marshal(before)
-	if err != nil {
-		return admission.Response{}, fmt.Errorf("encoding the pod as it came: %w", err)
+// difference is the patch from one pod to the other, nil when there is none.
+// wire is the first one as it came.
+func difference(before, after *corev1.Pod, wire func() (any, error)) ([]byte, error) {
+	operations, err := createPatch(before, after, wire)
+	if err != nil || len(operations) == 0 {
+		return nil, err
 	}
-	afterJSON, err := json.Marshal(after)
+	patch, err := json.Marshal(operations)
 	if err != nil {
-		return admission.Response{}, fmt.Errorf("encoding the injected pod: %w", err)
+		return nil, fmt.Errorf("encoding the patch: %w", err)
 	}
-	patch, err := createPatch(raw, beforeJSON, afterJSON)
-	if err != nil {
-		return admission.Response{}, err
-	}
-	return admission.Patched("", patch...), nil
+	return patch, nil
 }

@@ -1,9 +1,13 @@
 package inject
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -13,9 +17,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 	"github.com/drain-operator/drain-operator/internal/injection"
@@ -45,21 +47,50 @@ func handler(policies Policies) (*Handler, *recorder) {
 	options := func() plan.Options {
 		return plan.Options{AgentImage: image, Delivery: plan.InitContainer, OperatorNamespace: "drain-operator-system"}
 	}
-	return NewHandler(clientgoscheme.Scheme, policies, options, recorder), recorder
+	return NewHandler(policies, options, recorder), recorder
 }
 
 func always(policies ...*v1alpha1.DrainPolicy) Policies {
-	return func(context.Context, string) ([]*v1alpha1.DrainPolicy, error) { return policies, nil }
+	return func(context.Context, string, map[string]string) ([]*v1alpha1.DrainPolicy, error) {
+		return policies, nil
+	}
 }
 
-func creation(raw string) admission.Request {
-	return admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{
+func creation(raw string) *admissionv1.AdmissionRequest {
+	return &admissionv1.AdmissionRequest{
 		UID:       "u",
 		Operation: admissionv1.Create,
 		Resource:  metav1.GroupVersionResource{Version: "v1", Resource: "pods"},
 		Namespace: "shop",
 		Object:    runtime.RawExtension{Raw: []byte(raw)},
-	}}
+	}
+}
+
+// review is what the API server sends.
+func review(t testing.TB, request *admissionv1.AdmissionRequest) []byte {
+	t.Helper()
+	body, err := json.Marshal(admissionv1.AdmissionReview{
+		TypeMeta: metav1.TypeMeta{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview"}, Request: request,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
+}
+
+// ask asks as the API server does.
+func ask(t testing.TB, h *Handler, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+	t.Helper()
+	rw := httptest.NewRecorder()
+	h.ServeHTTP(rw, httptest.NewRequest(http.MethodPost, "/inject", bytes.NewReader(review(t, request))))
+	var answer admissionv1.AdmissionReview
+	if err := json.Unmarshal(rw.Body.Bytes(), &answer); err != nil || rw.Code != http.StatusOK {
+		t.Fatalf("status %d, %v: %s", rw.Code, err, rw.Body)
+	}
+	if answer.APIVersion != "admission.k8s.io/v1" || answer.Kind != "AdmissionReview" || answer.Response == nil || answer.Response.UID != request.UID {
+		t.Fatalf("no answer to the request: %s", rw.Body)
+	}
+	return answer.Response
 }
 
 // future is a pod with fields that this build does not know, at every level.
@@ -74,11 +105,11 @@ const future = `{"apiVersion":"v1","kind":"Pod",
 
 func TestFieldsOfNewerVersionsSurvive(t *testing.T) {
 	h, _ := handler(always(testbuild.MakePolicy("web").Selects("app", "web").Obj()))
-	response := h.Handle(t.Context(), creation(future))
-	if !response.Allowed || len(response.Patches) == 0 {
-		t.Fatalf("allowed: %t, operations: %v", response.Allowed, response.Patches)
+	response := ask(t, h, creation(future))
+	if !response.Allowed || response.PatchType == nil || *response.PatchType != admissionv1.PatchTypeJSONPatch {
+		t.Fatalf("allowed: %t, type of the patch: %v", response.Allowed, response.PatchType)
 	}
-	got := apply(t, future, response)
+	got := apply(t, future, response.Patch)
 	for path, want := range map[string]float64{
 		"metadata.future":                          1,
 		"spec.initContainers.first.future":         2,
@@ -123,19 +154,15 @@ func at(value any, path string) any {
 	return value
 }
 
-func apply(t *testing.T, raw string, response admission.Response) any {
+func apply(t *testing.T, raw string, operations []byte) any {
 	t.Helper()
-	encoded, err := json.Marshal(response.Patches)
-	if err != nil {
-		t.Fatal(err)
-	}
-	patch, err := jsonpatch.DecodePatch(encoded)
+	patch, err := jsonpatch.DecodePatch(operations)
 	if err != nil {
 		t.Fatal(err)
 	}
 	patched, err := patch.Apply([]byte(raw))
 	if err != nil {
-		t.Fatalf("applying %s: %v", encoded, err)
+		t.Fatalf("applying %s: %v", operations, err)
 	}
 	return tree(t, patched)
 }
@@ -144,32 +171,38 @@ func TestWhateverGoesWrongThePodIsCreated(t *testing.T) {
 	web := testbuild.MakePolicy("web").Selects("app", "web").Obj()
 	for name, tc := range map[string]struct {
 		policies Policies
-		request  admission.Request
+		request  *admissionv1.AdmissionRequest
 		want     injection.Result
 	}{
 		"the policies cannot be read": {
-			policies: func(context.Context, string) ([]*v1alpha1.DrainPolicy, error) { return nil, errors.New("no cache") },
-			request:  creation(future), want: injection.ResultFailed,
+			policies: func(context.Context, string, map[string]string) ([]*v1alpha1.DrainPolicy, error) {
+				return nil, errors.New("no cache")
+			},
+			request: creation(future), want: injection.ResultFailed,
 		},
 		"a panic": {
-			policies: func(context.Context, string) ([]*v1alpha1.DrainPolicy, error) { panic("at the disco") },
-			request:  creation(future), want: injection.ResultFailed,
+			policies: func(context.Context, string, map[string]string) ([]*v1alpha1.DrainPolicy, error) {
+				panic("at the disco")
+			},
+			request: creation(future), want: injection.ResultFailed,
 		},
-		"not a pod":           {policies: always(web), request: creation(`{"apiVersion":"v1","kind":"Node"}`), want: injection.ResultFailed},
-		"not JSON":            {policies: always(web), request: creation(`{`), want: injection.ResultFailed},
-		"nothing":             {policies: always(web), request: creation(``), want: injection.ResultFailed},
-		"another resource":    {policies: always(web), request: with(creation(future), func(r *admission.Request) { r.Resource.Resource = "nodes" }), want: injection.ResultNotSelected},
-		"another operation":   {policies: always(web), request: with(creation(future), func(r *admission.Request) { r.Operation = admissionv1.Update }), want: injection.ResultNotSelected},
-		"a subresource":       {policies: always(web), request: with(creation(future), func(r *admission.Request) { r.SubResource = "eviction" }), want: injection.ResultNotSelected},
-		"no policy":           {policies: always(), request: creation(future), want: injection.ResultNotSelected},
-		"an Observe policy":   {policies: always(testbuild.MakePolicy("web").Selects("app", "web").Observe().Obj()), request: creation(future), want: injection.ResultObserved},
-		"a namespace of ours": {policies: always(web), request: with(creation(future), func(r *admission.Request) { r.Namespace = "drain-operator-system" }), want: injection.ResultExcluded},
+		"not a pod":               {policies: always(web), request: creation(`{"apiVersion":"v1","kind":"Node"}`), want: injection.ResultFailed},
+		"a field of another type": {policies: always(web), request: creation(`{"apiVersion":"v1","kind":"Pod","spec":{"containers":1}}`), want: injection.ResultFailed},
+		"an impossible quantity":  {policies: always(web), request: creation(`{"apiVersion":"v1","kind":"Pod","spec":{"containers":[{"name":"a","resources":{"limits":{"cpu":"much"}}}]}}`), want: injection.ResultFailed},
+		"not an object":           {policies: always(web), request: creation(`"a"`), want: injection.ResultFailed},
+		"nothing":                 {policies: always(web), request: creation(`null`), want: injection.ResultFailed},
+		"another resource":        {policies: always(web), request: with(creation(future), func(r *admissionv1.AdmissionRequest) { r.Resource.Resource = "nodes" }), want: injection.ResultNotSelected},
+		"another operation":       {policies: always(web), request: with(creation(future), func(r *admissionv1.AdmissionRequest) { r.Operation = admissionv1.Update }), want: injection.ResultNotSelected},
+		"a subresource":           {policies: always(web), request: with(creation(future), func(r *admissionv1.AdmissionRequest) { r.SubResource = "eviction" }), want: injection.ResultNotSelected},
+		"no policy":               {policies: always(), request: creation(future), want: injection.ResultNotSelected},
+		"an Observe policy":       {policies: always(testbuild.MakePolicy("web").Selects("app", "web").Observe().Obj()), request: creation(future), want: injection.ResultObserved},
+		"a namespace of ours":     {policies: always(web), request: with(creation(future), func(r *admissionv1.AdmissionRequest) { r.Namespace = "drain-operator-system" }), want: injection.ResultExcluded},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h, recorder := handler(tc.policies)
-			response := h.Handle(t.Context(), tc.request)
-			if !response.Allowed || len(response.Patches) > 0 || response.Patch != nil {
-				t.Errorf("allowed: %t, operations: %v", response.Allowed, response.Patches)
+			response := ask(t, h, tc.request)
+			if !response.Allowed || response.Patch != nil {
+				t.Errorf("allowed: %t, patch: %s", response.Allowed, response.Patch)
 			}
 			if diff := cmp.Diff([]injection.Result{tc.want}, recorder.results()); diff != "" {
 				t.Errorf("recorded (-want +got):\n%s", diff)
@@ -181,18 +214,18 @@ func TestWhateverGoesWrongThePodIsCreated(t *testing.T) {
 	}
 }
 
-func with(request admission.Request, change func(*admission.Request)) admission.Request {
-	change(&request)
+func with(request *admissionv1.AdmissionRequest, change func(*admissionv1.AdmissionRequest)) *admissionv1.AdmissionRequest {
+	change(request)
 	return request
 }
 
 func TestDryRunsAreAnsweredAndNotCounted(t *testing.T) {
 	h, recorder := handler(always(testbuild.MakePolicy("web").Selects("app", "web").Obj()))
 	request := creation(future)
-	counted := h.Handle(t.Context(), request)
+	counted := ask(t, h, request)
 	request.DryRun = ptr.To(true)
-	dry := h.Handle(t.Context(), request)
-	if diff := cmp.Diff(counted.Patches, dry.Patches); diff != "" {
+	dry := ask(t, h, request)
+	if diff := cmp.Diff(string(counted.Patch), string(dry.Patch)); diff != "" {
 		t.Errorf("a dry run differs (-counted +dry):\n%s", diff)
 	}
 	if diff := cmp.Diff([]injection.Result{injection.ResultInjected}, recorder.results()); diff != "" {
@@ -204,7 +237,7 @@ func TestTheBreakerHoldsForTheNamespace(t *testing.T) {
 	tripped := testbuild.MakePolicy("other").Selects("app", "other").Obj()
 	tripped.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionAgentInstallable, Status: metav1.ConditionFalse}}
 	h, _ := handler(always(testbuild.MakePolicy("web").Selects("app", "web").Obj(), tripped))
-	pod := apply(t, future, h.Handle(t.Context(), creation(future)))
+	pod := apply(t, future, ask(t, h, creation(future)).Patch)
 	if at(pod, "spec.initContainers.drain-operator-agent") != nil {
 		t.Error("the agent is installed")
 	}
@@ -213,10 +246,37 @@ func TestTheBreakerHoldsForTheNamespace(t *testing.T) {
 	}
 }
 
-func BenchmarkHandle(b *testing.B) {
+// What is no review cannot be answered. The API server creates the pod then.
+func TestReviewsThatCannotBeRead(t *testing.T) {
+	for name, body := range map[string]string{
+		"nothing":          ``,
+		"not JSON":         `{`,
+		"cut short":        `{"request":{"uid":"u"`,
+		"no request":       `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}`,
+		"no UID":           `{"request":{"namespace":"shop"}}`,
+		"too long to read": `{"request":{"uid":"u"},"x":"` + strings.Repeat("x", maxReviewBytes) + `"}`,
+	} {
+		for _, announced := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, length announced: %t", name, announced), func(t *testing.T) {
+				h, recorder := handler(always())
+				request := httptest.NewRequest(http.MethodPost, "/inject", strings.NewReader(body))
+				if !announced {
+					request.ContentLength = -1
+				}
+				rw := httptest.NewRecorder()
+				h.ServeHTTP(rw, request)
+				if rw.Code != http.StatusBadRequest || len(recorder.answers) > 0 {
+					t.Errorf("status %d, %d answers", rw.Code, len(recorder.answers))
+				}
+			})
+		}
+	}
+}
+
+func BenchmarkServe(b *testing.B) {
 	h, _ := handler(always(testbuild.MakePolicy("web").Selects("app", "web").Obj()))
-	request := creation(future)
+	body := review(b, creation(future))
 	for b.Loop() {
-		h.Handle(b.Context(), request)
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/inject", bytes.NewReader(body)))
 	}
 }

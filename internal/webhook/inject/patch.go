@@ -1,196 +1,209 @@
 package inject
 
 import (
-	"encoding/json"
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 
-	"gomodules.xyz/jsonpatch/v2"
-
-	"github.com/drain-operator/drain-operator/internal/hold"
-	"github.com/drain-operator/drain-operator/internal/plan"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 )
 
 // A pod on the wire may have fields that this build does not know, and a list
 // into which something was inserted shifts its elements: a patch by position
 // would move fields that it cannot see to another container. So the patch is
-// worked out between the pod as we know it and as we want it, elements of
-// lists are followed by their identity, and the raw pod only says what is
-// there to be changed.
+// worked out between the pod as we know it and as we want it, and elements of
+// lists are followed by their identity.
+//
+// The two pods are compared as they are, and only what is new is encoded:
+// each takes longer to encode than all else that a request asks for.
+
+// operation is one of a JSON patch (RFC 6902).
+type operation struct {
+	Op    string `json:"op"`
+	Path  string `json:"path"`
+	Value any    `json:"value,omitempty"`
+}
 
 // createPatch returns the operations that turn before into after when applied
-// to raw. All three are the pod as JSON: raw as the API server sent it, before
-// as decoded and encoded again, after as wanted.
-func createPatch(raw, before, after []byte) ([]jsonpatch.Operation, error) {
-	var trees [3]any
-	for i, doc := range [][]byte{raw, before, after} {
-		if err := json.Unmarshal(doc, &trees[i]); err != nil {
-			return nil, fmt.Errorf("reading a pod to compare: %w", err)
-		}
-	}
-	return compare("", trees[0], trees[1], trees[2])
+// to what is on the wire, from which before was decoded. Their values are
+// after's own.
+func createPatch(before, after *corev1.Pod, wire func() (any, error)) ([]operation, error) {
+	d := differ{wire: wire}
+	err := d.structs(reflect.ValueOf(before).Elem(), reflect.ValueOf(after).Elem())
+	return d.patch, err
 }
 
-// compare returns the operations for one value, which exists in raw.
-func compare(path string, raw, before, after any) ([]jsonpatch.Operation, error) {
-	if reflect.DeepEqual(before, after) {
-		return nil, nil
-	}
-	switch after := after.(type) {
-	case map[string]any:
-		rawMap, okRaw := raw.(map[string]any)
-		beforeMap, okBefore := before.(map[string]any)
-		if okRaw && okBefore {
-			return compareMaps(path, rawMap, beforeMap, after)
-		}
-	case []any:
-		rawList, okRaw := raw.([]any)
-		beforeList, okBefore := before.([]any)
-		if okRaw && okBefore && len(rawList) == len(beforeList) {
-			return compareLists(path, rawList, beforeList, after)
-		}
-	}
-	return []jsonpatch.Operation{jsonpatch.NewOperation("replace", path, after)}, nil
+// differ compares two values of one type, and what is in them. path is where
+// they are, at the time when the operations so far are applied; wirePath where
+// the first one is on the wire.
+type differ struct {
+	wire           func() (any, error)
+	path, wirePath []string
+	patch          []operation
 }
 
-func compareMaps(path string, raw, before, after map[string]any) ([]jsonpatch.Operation, error) {
-	var patch []jsonpatch.Operation
-	for _, key := range slices.Sorted(maps.Keys(after)) {
-		rawValue, exists := raw[key]
-		if !exists || rawValue == nil {
-			if !reflect.DeepEqual(before[key], after[key]) {
-				patch = append(patch, jsonpatch.NewOperation("add", child(path, key), after[key]))
+// in does something one step further down.
+func (d *differ) in(key, wireKey string, do func() error) error {
+	d.path, d.wirePath = append(d.path, key), append(d.wirePath, wireKey)
+	err := do()
+	d.path, d.wirePath = d.path[:len(d.path)-1], d.wirePath[:len(d.wirePath)-1]
+	return err
+}
+
+var escaper = strings.NewReplacer("~", "~0", "/", "~1")
+
+// add adds an operation on a child of the current place, or on that itself.
+func (d *differ) add(op, child string, value any) {
+	var path strings.Builder
+	for _, key := range append(slices.Clip(d.path), child) {
+		path.WriteByte('/')
+		path.WriteString(escaper.Replace(key))
+	}
+	d.patch = append(d.patch, operation{Op: op, Path: path.String(), Value: value})
+}
+
+// structs compares two structs, of which the first one is on the wire.
+func (d *differ) structs(before, after reflect.Value) error {
+	for _, f := range shapeOf(before.Type()).fields {
+		b, a := before.Field(f.index), after.Field(f.index)
+		if f.inline {
+			if err := d.structs(b, a); err != nil {
+				return err
 			}
 			continue
 		}
-		changes, err := compare(child(path, key), rawValue, before[key], after[key])
-		if err != nil {
-			return nil, err
-		}
-		patch = append(patch, changes...)
-	}
-	for _, key := range slices.Sorted(maps.Keys(before)) {
-		_, wanted := after[key]
-		if _, exists := raw[key]; exists && !wanted {
-			patch = append(patch, jsonpatch.NewOperation("remove", child(path, key), nil))
-		}
-	}
-	return patch, nil
-}
-
-// compareLists follows elements by identity.
-func compareLists(path string, raw, before, after []any) ([]jsonpatch.Operation, error) {
-	if err := checkUnique(path, before, after); err != nil {
-		return nil, err
-	}
-	kept := match(before, after)
-	patch := removals(path, len(before), kept)
-	for i, j := range kept {
-		if j < 0 {
-			patch = append(patch, jsonpatch.NewOperation("add", child(path, strconv.Itoa(i)), after[i]))
-		}
-	}
-	for i, j := range kept {
-		if j < 0 {
-			continue
-		}
-		changes, err := compare(child(path, strconv.Itoa(i)), raw[j], before[j], after[i])
-		if err != nil {
-			return nil, err
-		}
-		patch = append(patch, changes...)
-	}
-	return patch, nil
-}
-
-// match returns for each element after which one before it is, or -1 when it
-// is new. What has moved counts as new, and only our own elements move: they
-// were not first or last any more when another webhook had added its own.
-func match(before, after []any) []int {
-	kept := make([]int, len(after))
-	next := 0
-	for i, element := range after {
-		kept[i] = -1
-		at := slices.IndexFunc(before[next:], func(b any) bool { return sameElement(b, element) })
-		if at < 0 || isOurs(element) && anyIn(before[next:next+at], after[i+1:]) {
-			continue
-		}
-		kept[i] = next + at
-		next += at + 1
-	}
-	return kept
-}
-
-// anyIn reports whether one of the elements is in the list.
-func anyIn(elements, list []any) bool {
-	return slices.ContainsFunc(elements, func(e any) bool {
-		return slices.ContainsFunc(list, func(l any) bool { return sameElement(e, l) })
-	})
-}
-
-// isOurs reports whether the operator put the element there.
-func isOurs(element any) bool {
-	id := identity(element)
-	return strings.HasPrefix(id, "name "+plan.VolumeName) || strings.HasPrefix(id, "name "+plan.InitContainerName) ||
-		id == "mountPath "+hold.AgentDir
-}
-
-// removals takes out, from the end, what was not kept.
-func removals(path string, length int, kept []int) []jsonpatch.Operation {
-	var patch []jsonpatch.Operation
-	for j := length - 1; j >= 0; j-- {
-		if !slices.Contains(kept, j) {
-			patch = append(patch, jsonpatch.NewOperation("remove", child(path, strconv.Itoa(j)), nil))
-		}
-	}
-	return patch
-}
-
-// sameElement reports whether two elements of a list stand for the same thing:
-// containers, volumes and variables have a name, mounts a path.
-func sameElement(a, b any) bool {
-	identityA, identityB := identity(a), identity(b)
-	if identityA != "" || identityB != "" {
-		return identityA == identityB
-	}
-	return reflect.DeepEqual(a, b)
-}
-
-// identity is empty for elements that have none.
-func identity(element any) string {
-	fields, isMap := element.(map[string]any)
-	if !isMap {
-		return ""
-	}
-	if mountPath, found := fields["mountPath"].(string); found {
-		return "mountPath " + mountPath
-	}
-	if name, found := fields["name"].(string); found {
-		return "name " + name
-	}
-	return ""
-}
-
-// checkUnique refuses lists in which an identity occurs twice: which one was
-// meant could not be told. Such a pod is invalid anyway.
-func checkUnique(path string, lists ...[]any) error {
-	for _, list := range lists {
-		seen := map[string]bool{}
-		for _, element := range list {
-			id := identity(element)
-			if id != "" && seen[id] {
-				return fmt.Errorf("%s has two elements with %s", path, id)
-			}
-			seen[id] = true
+		if err := d.field(f, b, a); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-var escaper = strings.NewReplacer("~", "~0", "/", "~1")
+// field compares two values of a field. What is empty in the first one may not
+// be on the wire, or be null or empty there: it is added whole.
+func (d *differ) field(f field, before, after reflect.Value) error {
+	emptyBefore, emptyAfter := isEmpty(before), isEmpty(after)
+	switch {
+	case emptyBefore && emptyAfter:
+		return nil
+	case emptyBefore && f.isStruct:
+		return d.emptyStruct(f, before, after)
+	case emptyBefore:
+		d.add("add", f.name, valueOf(after))
+		return nil
+	case emptyAfter && f.leftOut:
+		d.add("remove", f.name, nil)
+		return nil
+	}
+	switch {
+	case f.isStruct:
+		return d.in(f.name, f.name, func() error { return d.structs(before, after) })
+	case f.isPointer:
+		return d.in(f.name, f.name, func() error { return d.structs(before.Elem(), after.Elem()) })
+	case equal(before, after):
+		return nil
+	case before.Kind() == reflect.Map:
+		return d.in(f.name, f.name, func() error { d.maps(before, after); return nil })
+	case before.Kind() == reflect.Slice:
+		return d.in(f.name, f.name, func() error { return d.lists(before, after) })
+	}
+	d.add("replace", f.name, valueOf(after))
+	return nil
+}
 
-func child(path, key string) string { return path + "/" + escaper.Replace(key) }
+// emptyStruct compares with a struct in which nothing is set that we know. Only
+// there must one look at the wire: it may be absent, or hold what we do not know.
+func (d *differ) emptyStruct(f field, before, after reflect.Value) error {
+	found, err := d.onTheWire(f.name)
+	if err != nil {
+		return err
+	}
+	if !found {
+		d.add("add", f.name, valueOf(after))
+		return nil
+	}
+	return d.in(f.name, f.name, func() error { return d.structs(before, after) })
+}
+
+// onTheWire reports whether there is an object in a field of the current place.
+func (d *differ) onTheWire(name string) (bool, error) {
+	current, err := d.wire()
+	if err != nil {
+		return false, fmt.Errorf("reading the pod to compare: %w", err)
+	}
+	for _, key := range append(slices.Clip(d.wirePath), name) {
+		current = inside(current, key)
+	}
+	_, isObject := current.(map[string]any)
+	return isObject, nil
+}
+
+// inside is a field of an object or an element of a list; nil when there is none.
+func inside(value any, key string) any {
+	switch parent := value.(type) {
+	case map[string]any:
+		return parent[key]
+	case []any:
+		if i, err := strconv.Atoi(key); err == nil && i < len(parent) {
+			return parent[i]
+		}
+	}
+	return nil
+}
+
+// maps compares two maps with keys that are strings; the first one has elements.
+func (d *differ) maps(before, after reflect.Value) {
+	for _, key := range sortedKeys(after) {
+		b, a := before.MapIndex(key), after.MapIndex(key)
+		switch {
+		case !b.IsValid():
+			d.add("add", key.String(), a.Interface())
+		case !equal(b, a):
+			d.add("replace", key.String(), a.Interface())
+		}
+	}
+	for _, key := range sortedKeys(before) {
+		if !after.MapIndex(key).IsValid() {
+			d.add("remove", key.String(), nil)
+		}
+	}
+}
+
+func sortedKeys(m reflect.Value) []reflect.Value {
+	return slices.SortedFunc(slices.Values(m.MapKeys()), func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+}
+
+// equal compares what has no inside that a patch could reach, and quantities
+// by what they mean.
+func equal(a, b reflect.Value) bool {
+	switch a.Kind() {
+	case reflect.String:
+		return a.String() == b.String()
+	case reflect.Bool, reflect.Int, reflect.Int32, reflect.Int64:
+		return a.Equal(b)
+	default:
+		// The second is the slower one, and rarely asked.
+		return reflect.DeepEqual(a.Interface(), b.Interface()) || equality.Semantic.DeepEqual(a.Interface(), b.Interface())
+	}
+}
+
+// isEmpty reports whether a value is one that encoding leaves out or an empty struct.
+func isEmpty(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Map, reflect.Slice:
+		return v.Len() == 0
+	default:
+		return v.IsZero()
+	}
+}
+
+// valueOf is a value as an operation carries it: not copied where that can be spared.
+func valueOf(v reflect.Value) any {
+	if v.Kind() == reflect.Struct && v.CanAddr() {
+		return v.Addr().Interface()
+	}
+	return v.Interface()
+}

@@ -63,6 +63,9 @@ var _ = Describe("A DrainPolicy", func() {
 				Selector:    &metav1.LabelSelector{},
 				DrainStatus: v1alpha1.DrainStatus{HTTP: &v1alpha1.HTTPDrainStatus{Port: intstr.FromString("http")}},
 				PreStop:     v1alpha1.PreStop{Notify: &v1alpha1.Notify{Port: intstr.FromString("http")}},
+				GracePeriod: v1alpha1.GracePeriod{Latency: &v1alpha1.Latency{
+					PodMetrics: &v1alpha1.PodMetricsLatency{Port: intstr.FromString("metrics"), Histogram: "h"},
+				}},
 			},
 		}
 		Expect(env.Client.Create(ctx, policy, client.DryRunAll)).To(Succeed())
@@ -78,7 +81,32 @@ var _ = Describe("A DrainPolicy", func() {
 				PropagationSeconds: ptr.To[int32](5), PropagationMaxSeconds: 30,
 				Notify: &v1alpha1.Notify{Port: intstr.FromString("http"), Path: "/drain"},
 			},
-			GracePeriod: v1alpha1.GracePeriod{MinSeconds: 10, MaxSeconds: 600},
+			GracePeriod: v1alpha1.GracePeriod{
+				MinSeconds: 10, MaxSeconds: 600, Percentile: "99", MarginPercent: ptr.To[int32](50),
+				WindowSeconds: 3600, StabilizationWindowSeconds: ptr.To[int32](3600),
+				Latency: &v1alpha1.Latency{Unit: v1alpha1.UnitSeconds, PodMetrics: &v1alpha1.PodMetricsLatency{
+					Port: intstr.FromString("metrics"), Path: "/metrics", Scheme: v1alpha1.SchemeHTTP, Histogram: "h",
+				}},
+			},
+		}))
+	})
+
+	It("asks the Prometheus that is called default unless told otherwise", func(ctx context.Context) {
+		policy := &v1alpha1.DrainPolicy{
+			ObjectMeta: metav1.ObjectMeta{Name: "prometheus", Namespace: "default"},
+			Spec: v1alpha1.DrainPolicySpec{
+				Selector: &metav1.LabelSelector{},
+				GracePeriod: v1alpha1.GracePeriod{
+					MarginPercent: ptr.To[int32](0), StabilizationWindowSeconds: ptr.To[int32](0),
+					Latency: &v1alpha1.Latency{Prometheus: &v1alpha1.PrometheusLatency{Query: "up"}},
+				},
+			},
+		}
+		Expect(env.Client.Create(ctx, policy, client.DryRunAll)).To(Succeed())
+		Expect(policy.Spec.GracePeriod).To(Equal(v1alpha1.GracePeriod{
+			MinSeconds: 10, MaxSeconds: 600, Percentile: "99", MarginPercent: ptr.To[int32](0),
+			WindowSeconds: 3600, StabilizationWindowSeconds: ptr.To[int32](0),
+			Latency: &v1alpha1.Latency{Unit: v1alpha1.UnitSeconds, Prometheus: &v1alpha1.PrometheusLatency{Source: "default", Query: "up"}},
 		}))
 	})
 

@@ -32,6 +32,8 @@ import (
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 	"github.com/drain-operator/drain-operator/controllers"
+	"github.com/drain-operator/drain-operator/internal/latency"
+	"github.com/drain-operator/drain-operator/internal/observe"
 	"github.com/drain-operator/drain-operator/internal/plan"
 	"github.com/drain-operator/drain-operator/internal/telemetry"
 )
@@ -107,16 +109,28 @@ func startReplica(ctx context.Context, lease string) *replica {
 	Expect(err).NotTo(HaveOccurred())
 	drains, err := telemetry.NewDrains(r.metrics)
 	Expect(err).NotTo(HaveOccurred())
+	graces, err := telemetry.NewGraces(r.metrics)
+	Expect(err).NotTo(HaveOccurred())
 	running, stop := context.WithCancel(ctx)
 	r.stop, r.elected = stop, manager.Elected()
 	Expect(controllers.Setup(running, manager, controllers.Options{
-		Plan:    func() plan.Options { return plan.Options{AgentImage: agentImage, Delivery: plan.ImageVolume} },
-		Metrics: drains,
-		Clock:   clock.RealClock{},
+		Plan:       func() plan.Options { return plan.Options{AgentImage: agentImage, Delivery: plan.ImageVolume} },
+		Metrics:    drains,
+		Graces:     graces,
+		Clock:      clock.RealClock{},
+		Observer:   func(*v1alpha1.DrainPolicy) observe.Observer { return blind{} },
+		LookPeriod: time.Second,
 	})).To(Succeed())
 	go func() { r.ended <- manager.Start(running) }()
 	DeferCleanup(r.kill)
 	return r
+}
+
+// blind sees no latency.
+type blind struct{}
+
+func (blind) Observe(context.Context, observe.Target) (latency.Summary, error) {
+	return latency.Summary{}, &observe.Failure{Reason: v1alpha1.ReasonNoData, Message: "nobody looks in this suite"}
 }
 
 // kill ends a replica as a crash does: nothing that it sends arrives any more,

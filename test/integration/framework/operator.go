@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -101,8 +102,19 @@ func (o *Operator) Kill() error {
 	return o.end(syscall.SIGKILL)
 }
 
-// Pause stops the replica in its tracks: connections are accepted, nothing is answered.
-func (o *Operator) Pause() error { return o.process.Process.Signal(syscall.SIGSTOP) }
+// Pause stops the replica in its tracks, and returns when all of it stands
+// still: connections are accepted, nothing is answered.
+func (o *Operator) Pause() error {
+	if err := o.process.Process.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	for {
+		err := unix.Waitid(unix.P_PID, o.process.Process.Pid, nil, unix.WSTOPPED|unix.WNOWAIT, nil)
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
 
 // Resume lets a paused replica go on.
 func (o *Operator) Resume() error { return o.process.Process.Signal(syscall.SIGCONT) }

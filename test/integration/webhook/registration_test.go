@@ -25,8 +25,8 @@ var _ = Describe("The webhook configuration", Serial, func() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(configuration.OwnerReferences).To(HaveLen(1))
 		Expect(configuration.OwnerReferences[0].Kind).To(Equal("ClusterRole"))
-		Expect(configuration.Webhooks).To(HaveLen(1))
 		w := configuration.Webhooks[0]
+		Expect(w.Name).To(Equal("inject.drain-operator.dev"))
 		Expect(*w.FailurePolicy).To(Equal(admissionv1.Ignore))
 		Expect(*w.TimeoutSeconds).To(BeEquivalentTo(2))
 		Expect(*w.ReinvocationPolicy).To(Equal(admissionv1.IfNeededReinvocationPolicy))

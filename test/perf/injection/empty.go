@@ -40,10 +40,23 @@ const maxReview = 8 << 20
 // keys travel to the empty webhook on its standard input.
 type keys struct{ Cert, Key []byte }
 
-// startEmpty starts the empty webhook as a process of its own, as ours is one.
-// It registers it for a namespace exactly as ours is, and for another one where
-// it adds a label.
+// startEmpty starts the empty webhook and the one that adds a label, each as a
+// process of its own, as ours is one: each is asked as often as ours, and none
+// is kept warmer than it. They are registered exactly as ours is.
 func startEmpty(ctx context.Context, env *framework.Environment, namespace, labelNamespace string) (stop func() error, err error) {
+	stopEmpty, err := startAt(ctx, env, "", namespace)
+	if err != nil {
+		return nil, err
+	}
+	stopLabel, err := startAt(ctx, env, labelPath, labelNamespace)
+	if err != nil {
+		return nil, errors.Join(err, stopEmpty())
+	}
+	return func() error { return errors.Join(stopEmpty(), stopLabel()) }, nil
+}
+
+// startAt starts a process and registers a path of it for a namespace.
+func startAt(ctx context.Context, env *framework.Environment, path, namespace string) (stop func() error, err error) {
 	var k keys
 	if k.Cert, k.Key, err = cert.GenerateSelfSignedCertKey("empty", []net.IP{net.IPv4(127, 0, 0, 1)}, nil); err != nil {
 		return nil, err
@@ -52,14 +65,12 @@ func startEmpty(ctx context.Context, env *framework.Environment, namespace, labe
 	if err != nil {
 		return nil, err
 	}
-	for path, namespace := range map[string]string{"": namespace, labelPath: labelNamespace} {
-		config := registration.Registration{
-			Target: registration.Target{URL: "https://" + address + path}, Bundle: k.Cert, Namespaces: []string{namespace},
-		}.Configuration().WithName("bench-" + namespace)
-		config.Webhooks[0].WithName(namespace + ".bench.drain-operator.dev")
-		if err := env.Client.Apply(ctx, config, client.FieldOwner("bench")); err != nil {
-			return nil, errors.Join(fmt.Errorf("registering the empty webhook: %w", err), stop())
-		}
+	config := registration.Registration{
+		Target: registration.Target{URL: "https://" + address + path}, Bundle: k.Cert, Namespaces: []string{namespace},
+	}.Configuration().WithName("bench-" + namespace)
+	config.Webhooks[0].WithName(namespace + ".bench.drain-operator.dev")
+	if err := env.Client.Apply(ctx, config, client.FieldOwner("bench")); err != nil {
+		return nil, errors.Join(fmt.Errorf("registering the empty webhook: %w", err), stop())
 	}
 	return stop, nil
 }

@@ -110,6 +110,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: drains
       type:
         namedType: com.github.drain-operator.drain-operator.api.v1alpha1.DrainCounts
+    - name: gracePeriod
+      type:
+        namedType: com.github.drain-operator.drain-operator.api.v1alpha1.GraceStatus
     - name: injected
       type:
         scalar: numeric
@@ -144,6 +147,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: cause
       type:
         namedType: com.github.drain-operator.drain-operator.api.v1alpha1.Cause
+    - name: drainSeconds
+      type:
+        scalar: numeric
     - name: durationSeconds
       type:
         scalar: numeric
@@ -153,15 +159,24 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: inFlight
       type:
         scalar: numeric
+    - name: inFlightTrend
+      type:
+        namedType: com.github.drain-operator.drain-operator.api.v1alpha1.Trend
     - name: outcome
       type:
         namedType: com.github.drain-operator.drain-operator.api.v1alpha1.Outcome
     - name: pod
       type:
         scalar: string
+    - name: propagationSeconds
+      type:
+        scalar: numeric
     - name: reason
       type:
         scalar: string
+    - name: shutdownSeconds
+      type:
+        scalar: numeric
     - name: uid
       type:
         scalar: string
@@ -193,6 +208,13 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.drain-operator.drain-operator.api.v1alpha1.GracePeriod
   map:
     fields:
+    - name: latency
+      type:
+        namedType: com.github.drain-operator.drain-operator.api.v1alpha1.Latency
+    - name: marginPercent
+      type:
+        scalar: numeric
+      default: 50
     - name: maxSeconds
       type:
         scalar: numeric
@@ -201,6 +223,51 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
       default: 10
+    - name: percentile
+      type:
+        scalar: string
+      default: "99"
+    - name: shutdownSeconds
+      type:
+        scalar: numeric
+    - name: stabilizationWindowSeconds
+      type:
+        scalar: numeric
+      default: 3600
+    - name: windowSeconds
+      type:
+        scalar: numeric
+      default: 3600
+- name: com.github.drain-operator.drain-operator.api.v1alpha1.GraceStatus
+  map:
+    fields:
+    - name: appliedSeconds
+      type:
+        scalar: numeric
+    - name: holdSeconds
+      type:
+        scalar: numeric
+    - name: latencyMilliseconds
+      type:
+        scalar: numeric
+    - name: observedAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: percentile
+      type:
+        scalar: string
+    - name: raisedAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: reason
+      type:
+        scalar: string
+    - name: recommendedSeconds
+      type:
+        scalar: numeric
+    - name: requests
+      type:
+        scalar: numeric
     - name: shutdownSeconds
       type:
         scalar: numeric
@@ -235,6 +302,33 @@ var schemaYAML = typed.YAMLObject(`types:
       default: 2
 - name: com.github.drain-operator.drain-operator.api.v1alpha1.HookStrategy
   scalar: string
+- name: com.github.drain-operator.drain-operator.api.v1alpha1.LabelValues
+  map:
+    fields:
+    - name: label
+      type:
+        scalar: string
+    - name: values
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+- name: com.github.drain-operator.drain-operator.api.v1alpha1.Latency
+  map:
+    fields:
+    - name: podMetrics
+      type:
+        namedType: com.github.drain-operator.drain-operator.api.v1alpha1.PodMetricsLatency
+    - name: prometheus
+      type:
+        namedType: com.github.drain-operator.drain-operator.api.v1alpha1.PrometheusLatency
+    - name: unit
+      type:
+        namedType: com.github.drain-operator.drain-operator.api.v1alpha1.LatencyUnit
+      default: Seconds
+- name: com.github.drain-operator.drain-operator.api.v1alpha1.LatencyUnit
+  scalar: string
 - name: com.github.drain-operator.drain-operator.api.v1alpha1.MetricSelector
   map:
     fields:
@@ -260,6 +354,36 @@ var schemaYAML = typed.YAMLObject(`types:
         namedType: io.k8s.apimachinery.pkg.util.intstr.IntOrString
 - name: com.github.drain-operator.drain-operator.api.v1alpha1.Outcome
   scalar: string
+- name: com.github.drain-operator.drain-operator.api.v1alpha1.PodMetricsLatency
+  map:
+    fields:
+    - name: exclude
+      type:
+        list:
+          elementType:
+            namedType: com.github.drain-operator.drain-operator.api.v1alpha1.LabelValues
+          elementRelationship: associative
+          keys:
+          - label
+    - name: histogram
+      type:
+        scalar: string
+    - name: matchLabels
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: path
+      type:
+        scalar: string
+      default: /metrics
+    - name: port
+      type:
+        namedType: io.k8s.apimachinery.pkg.util.intstr.IntOrString
+    - name: scheme
+      type:
+        namedType: com.github.drain-operator.drain-operator.api.v1alpha1.Scheme
+      default: HTTP
 - name: com.github.drain-operator.drain-operator.api.v1alpha1.PreStop
   map:
     fields:
@@ -289,6 +413,19 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.drain-operator.drain-operator.api.v1alpha1.HookStrategy
       default: Agent
+- name: com.github.drain-operator.drain-operator.api.v1alpha1.PrometheusLatency
+  map:
+    fields:
+    - name: countQuery
+      type:
+        scalar: string
+    - name: query
+      type:
+        scalar: string
+    - name: source
+      type:
+        scalar: string
+      default: default
 - name: com.github.drain-operator.drain-operator.api.v1alpha1.ReleaseWhen
   scalar: string
 - name: com.github.drain-operator.drain-operator.api.v1alpha1.Scheme
@@ -315,6 +452,8 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             scalar: numeric
           elementRelationship: associative
+- name: com.github.drain-operator.drain-operator.api.v1alpha1.Trend
+  scalar: string
 - name: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
   map:
     fields:

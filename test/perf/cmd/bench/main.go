@@ -18,6 +18,7 @@ import (
 	"github.com/drain-operator/drain-operator/test/perf/footprint"
 	"github.com/drain-operator/drain-operator/test/perf/injection"
 	"github.com/drain-operator/drain-operator/test/perf/release"
+	"github.com/drain-operator/drain-operator/test/perf/simulation"
 	"github.com/drain-operator/drain-operator/test/perf/startup"
 )
 
@@ -52,6 +53,9 @@ var groups = []group{
 	}},
 	{injection.Group, func(ctx context.Context, _ options, say func(string, ...any)) ([]perf.Figure, error) {
 		return injection.Measure(ctx, say)
+	}},
+	{simulation.Group, func(ctx context.Context, _ options, say func(string, ...any)) ([]perf.Figure, error) {
+		return simulation.Measure(ctx, say)
 	}},
 	{release.Group, func(ctx context.Context, o options, say func(string, ...any)) ([]perf.Figure, error) {
 		return release.Measure(ctx, o.image, say)

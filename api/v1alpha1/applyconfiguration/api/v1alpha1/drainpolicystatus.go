@@ -31,10 +31,12 @@ type DrainPolicyStatusApplyConfiguration struct {
 	RecentDrains []DrainRecordApplyConfiguration `json:"recentDrains,omitempty"`
 	// agentImage is the image of the drain agent that pods get now.
 	AgentImage *string `json:"agentImage,omitempty"`
+	// gracePeriod is what the grace of pods is worked out to be, and from what.
+	GracePeriod *GraceStatusApplyConfiguration `json:"gracePeriod,omitempty"`
 	// skipped counts selected pods that are left alone, by reason.
 	Skipped []SkippedPodsApplyConfiguration `json:"skipped,omitempty"`
-	// conditions are Ready, PodsInjected, Conflicting, AgentInstallable and
-	// DrainStatusReachable.
+	// conditions are Ready, PodsInjected, Conflicting, AgentInstallable,
+	// DrainStatusReachable, LatencyObserved and GraceWithinCeilings.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
 
@@ -123,6 +125,14 @@ func (b *DrainPolicyStatusApplyConfiguration) WithRecentDrains(values ...*DrainR
 // If called multiple times, the AgentImage field is set to the value of the last call.
 func (b *DrainPolicyStatusApplyConfiguration) WithAgentImage(value string) *DrainPolicyStatusApplyConfiguration {
 	b.AgentImage = &value
+	return b
+}
+
+// WithGracePeriod sets the GracePeriod field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the GracePeriod field is set to the value of the last call.
+func (b *DrainPolicyStatusApplyConfiguration) WithGracePeriod(value *GraceStatusApplyConfiguration) *DrainPolicyStatusApplyConfiguration {
+	b.GracePeriod = value
 	return b
 }
 

@@ -24,8 +24,20 @@ type DrainRecordApplyConfiguration struct {
 	Reason *string `json:"reason,omitempty"`
 	// durationSeconds from the accepted deletion to the end of the last container, rounded up.
 	DurationSeconds *int32 `json:"durationSeconds,omitempty"`
+	// propagationSeconds is when the pod was taken to be out of rotation, from
+	// the start of its hook, rounded up: propagationMaxSeconds when it was not
+	// seen to be by then. Unset when the hold ended before.
+	PropagationSeconds *int32 `json:"propagationSeconds,omitempty"`
+	// drainSeconds is how long requests in flight were waited for after that,
+	// rounded up.
+	DrainSeconds *int32 `json:"drainSeconds,omitempty"`
+	// shutdownSeconds from SIGTERM to the exit of the process, rounded up.
+	// Unset when it was not seen.
+	ShutdownSeconds *int32 `json:"shutdownSeconds,omitempty"`
 	// inFlight is how many requests were left when the hold ended.
 	InFlight *int64 `json:"inFlight,omitempty"`
+	// inFlightTrend says whether they were becoming fewer. Only where some were left.
+	InFlightTrend *apiv1alpha1.Trend `json:"inFlightTrend,omitempty"`
 	// endedAt is when the last container ended, or when the pod was seen to be gone.
 	EndedAt *v1.Time `json:"endedAt,omitempty"`
 }
@@ -84,11 +96,43 @@ func (b *DrainRecordApplyConfiguration) WithDurationSeconds(value int32) *DrainR
 	return b
 }
 
+// WithPropagationSeconds sets the PropagationSeconds field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the PropagationSeconds field is set to the value of the last call.
+func (b *DrainRecordApplyConfiguration) WithPropagationSeconds(value int32) *DrainRecordApplyConfiguration {
+	b.PropagationSeconds = &value
+	return b
+}
+
+// WithDrainSeconds sets the DrainSeconds field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the DrainSeconds field is set to the value of the last call.
+func (b *DrainRecordApplyConfiguration) WithDrainSeconds(value int32) *DrainRecordApplyConfiguration {
+	b.DrainSeconds = &value
+	return b
+}
+
+// WithShutdownSeconds sets the ShutdownSeconds field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ShutdownSeconds field is set to the value of the last call.
+func (b *DrainRecordApplyConfiguration) WithShutdownSeconds(value int32) *DrainRecordApplyConfiguration {
+	b.ShutdownSeconds = &value
+	return b
+}
+
 // WithInFlight sets the InFlight field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the InFlight field is set to the value of the last call.
 func (b *DrainRecordApplyConfiguration) WithInFlight(value int64) *DrainRecordApplyConfiguration {
 	b.InFlight = &value
+	return b
+}
+
+// WithInFlightTrend sets the InFlightTrend field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the InFlightTrend field is set to the value of the last call.
+func (b *DrainRecordApplyConfiguration) WithInFlightTrend(value apiv1alpha1.Trend) *DrainRecordApplyConfiguration {
+	b.InFlightTrend = &value
 	return b
 }
 

@@ -5,15 +5,30 @@ package v1alpha1
 // GracePeriodApplyConfiguration represents a declarative configuration of the GracePeriod type for use
 // with apply.
 //
-// GracePeriod bounds terminationGracePeriodSeconds.
+// GracePeriod bounds terminationGracePeriodSeconds, and says from what it is
+// worked out.
 type GracePeriodApplyConfiguration struct {
 	// minSeconds is the least that a pod gets.
 	MinSeconds *int32 `json:"minSeconds,omitempty"`
 	// maxSeconds is the most that a pod gets, unless its owner gave it more.
 	MaxSeconds *int32 `json:"maxSeconds,omitempty"`
+	// percentile of the request latency that a pod must have time for: from
+	// 50 to 99.99.
+	Percentile *string `json:"percentile,omitempty"`
+	// marginPercent is added to that latency.
+	MarginPercent *int32 `json:"marginPercent,omitempty"`
 	// shutdownSeconds is what the process needs after SIGTERM to flush, close
-	// and exit. When unset: the pod's own grace.
+	// and exit. When unset, it is learned from drains; until then, and where
+	// processes were killed, it is the pod's own grace.
 	ShutdownSeconds *int32 `json:"shutdownSeconds,omitempty"`
+	// windowSeconds is how far back requests and drains are looked at.
+	WindowSeconds *int32 `json:"windowSeconds,omitempty"`
+	// stabilizationWindowSeconds is for how long a shorter grace must have
+	// been enough before it is applied. A longer one is applied at once.
+	StabilizationWindowSeconds *int32 `json:"stabilizationWindowSeconds,omitempty"`
+	// latency says where the latency of requests is seen. When unset, the
+	// pod's own grace stands for it.
+	Latency *LatencyApplyConfiguration `json:"latency,omitempty"`
 }
 
 // GracePeriodApplyConfiguration constructs a declarative configuration of the GracePeriod type for use with
@@ -38,10 +53,50 @@ func (b *GracePeriodApplyConfiguration) WithMaxSeconds(value int32) *GracePeriod
 	return b
 }
 
+// WithPercentile sets the Percentile field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Percentile field is set to the value of the last call.
+func (b *GracePeriodApplyConfiguration) WithPercentile(value string) *GracePeriodApplyConfiguration {
+	b.Percentile = &value
+	return b
+}
+
+// WithMarginPercent sets the MarginPercent field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the MarginPercent field is set to the value of the last call.
+func (b *GracePeriodApplyConfiguration) WithMarginPercent(value int32) *GracePeriodApplyConfiguration {
+	b.MarginPercent = &value
+	return b
+}
+
 // WithShutdownSeconds sets the ShutdownSeconds field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the ShutdownSeconds field is set to the value of the last call.
 func (b *GracePeriodApplyConfiguration) WithShutdownSeconds(value int32) *GracePeriodApplyConfiguration {
 	b.ShutdownSeconds = &value
+	return b
+}
+
+// WithWindowSeconds sets the WindowSeconds field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the WindowSeconds field is set to the value of the last call.
+func (b *GracePeriodApplyConfiguration) WithWindowSeconds(value int32) *GracePeriodApplyConfiguration {
+	b.WindowSeconds = &value
+	return b
+}
+
+// WithStabilizationWindowSeconds sets the StabilizationWindowSeconds field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the StabilizationWindowSeconds field is set to the value of the last call.
+func (b *GracePeriodApplyConfiguration) WithStabilizationWindowSeconds(value int32) *GracePeriodApplyConfiguration {
+	b.StabilizationWindowSeconds = &value
+	return b
+}
+
+// WithLatency sets the Latency field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Latency field is set to the value of the last call.
+func (b *GracePeriodApplyConfiguration) WithLatency(value *LatencyApplyConfiguration) *GracePeriodApplyConfiguration {
+	b.Latency = value
 	return b
 }
