@@ -1,11 +1,11 @@
 
 ## Test
 
-# Packages whose tests need an API server or a cluster run in targets of their own.
-UNIT_PACKAGES = $(shell go list ./... | grep -v -E '/test/(integration/.*|e2e)$$')
+# Packages whose tests need helm, an API server or a cluster run in targets of their own.
+UNIT_PACKAGES = $(shell go list ./... | grep -v -E '/test/(chart|integration/.*|e2e)$$')
 
 .PHONY: test
-test: test-unit test-integration test-cluster test-e2e ## Run everything: unit tests, a real API server, a real cluster.
+test: test-unit test-chart test-integration test-cluster test-e2e ## Run everything: unit tests, the chart, a real API server, a real cluster.
 
 .PHONY: test-unit
 test-unit: ## Test what needs neither an API server nor a cluster.
