@@ -12,6 +12,6 @@ test-unit: ## Test what needs neither an API server nor a cluster.
 	go test $(UNIT_PACKAGES)
 
 .PHONY: test-integration
-test-integration: cluster-bin ## Test API, webhook and controllers against a real API server.
+test-integration: cluster-bin $(BIN)/helm ## Test API, webhook and controllers against a real API server.
 	KUBEBUILDER_ASSETS="$${KUBEBUILDER_ASSETS:-$$($(CLUSTER_BIN) assets)}" \
-	  go test -timeout 20m ./test/integration/...
+	  HELM=$(BIN)/helm go test -timeout 20m ./test/integration/...

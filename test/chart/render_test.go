@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -16,6 +15,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+
+	"github.com/drain-operator/drain-operator/test/tool"
 )
 
 const (
@@ -24,18 +25,13 @@ const (
 	namespace = "drain-operator-system" // where config/ puts the operator
 )
 
-// tool is the path of a tool that hack/chart pins: the environment's, as make
-// sets it, or one that is built now.
-func tool(t *testing.T, name string) string {
+func path(t *testing.T, name string) string {
 	t.Helper()
-	if path := os.Getenv(strings.ToUpper(name)); path != "" {
-		return path
-	}
-	output, err := run(t.Context(), "go", "tool", "-C", root+"/hack/chart", "-n", name)
+	path, err := tool.Path(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.TrimSpace(string(output))
+	return path
 }
 
 // run runs a command and returns what it prints, or what it complains about.
@@ -57,7 +53,7 @@ func template(t *testing.T, values string, sets ...string) ([]*unstructured.Unst
 	for _, set := range sets {
 		args = append(args, "--set", set)
 	}
-	output, err := run(t.Context(), tool(t, "helm"), args...)
+	output, err := run(t.Context(), path(t, "helm"), args...)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +73,7 @@ func mustTemplate(t *testing.T, values string, sets ...string) []*unstructured.U
 // kustomized renders config/default.
 func kustomized(t *testing.T) []*unstructured.Unstructured {
 	t.Helper()
-	output, err := run(t.Context(), tool(t, "kustomize"), "build", root+"/config/default")
+	output, err := run(t.Context(), path(t, "kustomize"), "build", root+"/config/default")
 	if err != nil {
 		t.Fatal(err)
 	}
