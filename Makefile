@@ -21,7 +21,7 @@ generate: $(BIN)/controller-gen $(BIN)/crd-ref-docs ## Generate deep copies, app
 	$(BIN)/controller-gen object applyconfiguration:headerFile=hack/boilerplate.go.txt paths=./api/...
 	$(BIN)/controller-gen crd paths=./api/... output:crd:artifacts:config=config/crd
 	$(BIN)/controller-gen rbac:roleName=drain-operator paths=. paths=./controllers/... paths=./internal/... output:rbac:artifacts:config=config/rbac
-	cp $(CHART_GENERATED) $(CHART)/files/
+	@$(MAKE) --no-print-directory generate-chart
 	$(BIN)/crd-ref-docs --log-level=ERROR --source-path=api/v1alpha1 --config=hack/api-docs.yaml --renderer=markdown --output-path=docs/api.md
 
 .PHONY: build

@@ -2,7 +2,7 @@
 ## Test
 
 # Packages whose tests need helm, an API server or a cluster run in targets of their own.
-UNIT_PACKAGES = $(shell go list ./... | grep -v -E '/test/(chart|integration/.*|e2e)$$')
+UNIT_PACKAGES = $(shell go list ./... | grep -v -E '/test/(chart|integration/.*|e2e|lifecycle)$$')
 
 .PHONY: test
 test: test-unit test-chart test-integration test-cluster test-e2e ## Run everything: unit tests, the chart, a real API server, a real cluster.

@@ -19,9 +19,9 @@ import (
 )
 
 // notValues are flags that the chart decides, or that make no sense in a
-// cluster; extraArgs gives the rest of zap's.
+// cluster; extraArgs gives those for a look inside, and the rest of zap's.
 var notValues = []string{
-	"namespace", "owner", "webhook-url", "kubeconfig", "zap-devel", "zap-stacktrace-level", "zap-time-encoding",
+	"namespace", "owner", "webhook-url", "kubeconfig", "pprof-address", "zap-devel", "zap-stacktrace-level", "zap-time-encoding",
 }
 
 // operator is the path of the operator's binary.
@@ -44,6 +44,9 @@ func testMain(m *testing.M) int {
 	return m.Run()
 }
 
+// wrapped is where a flag's help goes on in the next line.
+var wrapped = regexp.MustCompile(`\n +([^- ]|-[^-])`)
+
 var helpLine = regexp.MustCompile(`^ +--([a-z-]+)(?: .*?\(default "?([^"]*?)"?\))?(?: |$)`)
 
 // operatorFlags are the operator's flags with their defaults, from its --help,
@@ -56,8 +59,8 @@ func operatorFlags(t *testing.T) map[string]string {
 		t.Fatal(err)
 	}
 	flags := map[string]string{"zap-log-level": "info", "zap-encoder": "json"} // told in words
-	for line := range strings.Lines(string(output)) {
-		found := helpLine.FindStringSubmatch(strings.TrimRight(line, "\n"))
+	for _, line := range strings.Split(wrapped.ReplaceAllString(string(output), " $1"), "\n") {
+		found := helpLine.FindStringSubmatch(line)
 		if found == nil {
 			continue
 		}

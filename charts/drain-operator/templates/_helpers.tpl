@@ -98,16 +98,13 @@ namespace: a dict with root, file, and annotations if any. config/ has the same 
 {{- define "drain-operator.generated" -}}
 {{- $root := .root -}}
 {{- $annotations := .annotations -}}
-{{- range regexSplit "(?m)^---$" ($root.Files.Get .file) -1 }}
+{{- range regexSplit "(?m)^---$" ($root.Files.Get .file | replace "drain-operator-system" $root.Release.Namespace) -1 }}
 {{- $object := fromYaml . }}
 {{- if $object }}
 {{- $labels := merge (fromYaml (include "drain-operator.labels" $root)) ($object.metadata.labels | default dict) }}
 {{- $_ := set $object.metadata "labels" $labels }}
 {{- with $annotations }}
 {{- $_ := set $object.metadata "annotations" (merge . ($object.metadata.annotations | default dict)) }}
-{{- end }}
-{{- if hasKey $object.metadata "namespace" }}
-{{- $_ := set $object.metadata "namespace" $root.Release.Namespace }}
 {{- end }}
 ---
 {{ toYaml $object }}

@@ -110,7 +110,7 @@ func olderChart() string {
 	GinkgoHelper()
 	folder := filepath.Join(GinkgoT().TempDir(), "drain-operator")
 	Expect(os.CopyFS(folder, os.DirFS(chart))).To(Succeed())
-	path := filepath.Join(folder, "files", "drain-operator.dev_drainpolicies.yaml")
+	path := filepath.Join(folder, "files", "crd", "drain-operator.dev_drainpolicies.yaml")
 	manifest, err := os.ReadFile(path)
 	Expect(err).NotTo(HaveOccurred())
 	const column = "    - jsonPath: .status.conditions[?(@.type==\"Ready\")].reason\n      name: " + newColumn + "\n      priority: 1\n      type: string\n"
