@@ -36,21 +36,12 @@ type Environment struct {
 
 // Start brings an API server up. Stop it when done.
 func Start(ctx context.Context) (*Environment, error) {
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		return nil, errors.New("KUBEBUILDER_ASSETS must name a folder with kube-apiserver, etcd and kubectl")
-	}
-	control := &envtest.Environment{
+	e, err := start(&envtest.Environment{
 		CRDDirectoryPaths:     []string{File("config/crd/drain-operator.dev_drainpolicies.yaml")},
 		ErrorIfCRDPathMissing: true,
-	}
-	config, err := control.Start()
+	})
 	if err != nil {
-		return nil, fmt.Errorf("starting an API server: %w", err)
-	}
-	config.QPS, config.Burst = 500, 500
-	e := &Environment{Config: config, control: control}
-	if e.Client, err = client.New(config, client.Options{Scheme: Scheme()}); err != nil {
-		return nil, errors.Join(err, e.Stop())
+		return nil, err
 	}
 	manifests := []string{"config/manager/namespace.yaml"}
 	for _, name := range []string{"service_account", "role", "role_binding", "metrics_reader", "policy_roles"} {
@@ -63,6 +54,28 @@ func Start(ctx context.Context) (*Environment, error) {
 	}
 	return e, nil
 }
+
+// StartBare brings an API server up with nothing of the project in it.
+func StartBare() (*Environment, error) { return start(&envtest.Environment{}) }
+
+func start(control *envtest.Environment) (*Environment, error) {
+	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
+		return nil, errors.New("KUBEBUILDER_ASSETS must name a folder with kube-apiserver, etcd and kubectl")
+	}
+	config, err := control.Start()
+	if err != nil {
+		return nil, fmt.Errorf("starting an API server: %w", err)
+	}
+	config.QPS, config.Burst = 500, 500
+	e := &Environment{Config: config, control: control}
+	if e.Client, err = client.New(config, client.Options{Scheme: Scheme()}); err != nil {
+		return nil, errors.Join(err, e.Stop())
+	}
+	return e, nil
+}
+
+// Kubeconfig is an administrator's, as a file's content.
+func (e *Environment) Kubeconfig() []byte { return e.control.KubeConfig }
 
 // Stop takes the API server down.
 func (e *Environment) Stop() error { return e.control.Stop() }
