@@ -175,10 +175,12 @@ func TestANewLeaderGoesOnFromTheStatus(t *testing.T) {
 }
 
 func TestOnlyRunningCoveredPodsAreLookedAt(t *testing.T) {
-	pending, other := pod(2), pod(4)
+	pending, other, finished, elsewhere := pod(2), pod(4), pod(5), pod(6)
 	pending.Status.Phase = corev1.PodPending
 	other.Labels["app"] = "other"
-	w := newGraceWorld(t, tunedPolicy(), pod(1), pending, other)
+	finished.Status.Phase = corev1.PodSucceeded // its address may be another's by now
+	elsewhere.Namespace = "another"
+	w := newGraceWorld(t, tunedPolicy(), pod(1), pending, other, finished, elsewhere)
 	w.round()
 	var names []string
 	for _, p := range w.observer.asked[0].Pods {
