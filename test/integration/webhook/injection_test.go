@@ -215,6 +215,18 @@ var _ = Describe("The metrics", func() {
 	})
 })
 
+var _ = Describe("Profiles", func() {
+	It("are served where they are asked for, and nowhere else", func(ctx context.Context) {
+		Expect(operator.Profiles("")).To(Equal(http.StatusNotFound))
+
+		addresses, err := framework.FreeAddresses(1)
+		Expect(err).NotTo(HaveOccurred())
+		replica := shared.run(ctx, "--pprof-address="+addresses[0])
+		Expect(replica.Profiles(addresses[0])).To(Equal(http.StatusOK))
+		Expect(replica.Profiles("")).To(Equal(http.StatusNotFound))
+	})
+})
+
 func label(ctx context.Context, namespace, key, value string) {
 	GinkgoHelper()
 	object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
