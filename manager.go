@@ -47,6 +47,7 @@ func newManager(config *rest.Config, scheme *runtime.Scheme, serving *certs.Serv
 		Scheme:                 scheme,
 		Cache:                  cacheOptions(o.namespace, ceilings),
 		HealthProbeBindAddress: o.healthAddress,
+		PprofBindAddress:       o.pprofAddress,
 		Metrics: metricsserver.Options{
 			BindAddress:    o.metricsAddress,
 			SecureServing:  true,

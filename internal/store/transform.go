@@ -41,7 +41,9 @@ func TrimPod(obj any) (any, error) {
 	trimContainers(pod.Spec.InitContainers)
 	pod.Spec.EphemeralContainers = nil
 	pod.Status.PodIPs = nil
-	pod.Status.HostIPs = nil
+	if len(pod.Status.HostIPs) < 2 { // the first one is HostIP
+		pod.Status.HostIPs = nil
+	}
 	pod.Status.EphemeralContainerStatuses = nil
 	return pod, nil
 }

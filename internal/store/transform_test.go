@@ -40,6 +40,20 @@ func TestTrimmedPodsAreExcludedAlike(t *testing.T) {
 	}
 }
 
+// A pod that claims one of its node's addresses must be told by all of them.
+func TestTrimmedPodsKeepTheNodesAddresses(t *testing.T) {
+	pod := testbuild.MakePod("a").Obj()
+	pod.Status.HostIP = "192.0.2.1"
+	pod.Status.HostIPs = []corev1.HostIP{{IP: "192.0.2.1"}, {IP: "2001:db8::1"}}
+	trimmed, err := TrimPod(pod.DeepCopy())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(pod.Status.HostIPs, trimmed.(*corev1.Pod).Status.HostIPs); diff != "" {
+		t.Errorf("(-pod +trimmed):\n%s", diff)
+	}
+}
+
 // What is cached of a pod must lead to the same grace as the pod itself, before
 // and after it was injected: evictions are answered from it.
 func TestTrimmedPodsHaveTheSameGrace(t *testing.T) {

@@ -44,7 +44,7 @@ func Start(ctx context.Context) (*Environment, error) {
 		return nil, err
 	}
 	manifests := []string{"config/manager/namespace.yaml"}
-	for _, name := range []string{"service_account", "role", "role_binding", "metrics_reader", "policy_roles"} {
+	for _, name := range []string{"service_account", "role", "role_binding", "metrics_reader", "policy_roles", "admission_policy"} {
 		manifests = append(manifests, "config/rbac/"+name+".yaml")
 	}
 	for _, manifest := range manifests {

@@ -63,7 +63,7 @@ func (e *Environment) Run(ctx context.Context, binary, folder string, log io.Wri
 	if err != nil {
 		return nil, err
 	}
-	addresses, err := freeAddresses(3)
+	addresses, err := FreeAddresses(3)
 	if err != nil {
 		return nil, err
 	}
@@ -155,6 +155,19 @@ func (o *Operator) Ready() error {
 	return err
 }
 
+// Profiles is what the replica answers when it is asked for /debug/pprof at an
+// address, or where it answers about its health when that is empty.
+func (o *Operator) Profiles(address string) (status int, err error) {
+	if address == "" {
+		address = o.health
+	}
+	response, err := http.Get("http://" + address + "/debug/pprof/")
+	if err != nil {
+		return 0, err
+	}
+	return response.StatusCode, response.Body.Close()
+}
+
 // Metrics reads a metric as somebody who may: the sum of its samples that
 // carry these labels. A histogram counts as its number of observations.
 func (o *Operator) Metrics(token, name string, labels map[string]string) (float64, error) {
@@ -226,8 +239,8 @@ func (e *Environment) writeKubeconfig(folder, token string) (string, error) {
 	return path, clientcmd.WriteToFile(config, path)
 }
 
-// freeAddresses returns loopback addresses that nobody listens on.
-func freeAddresses(count int) ([]string, error) {
+// FreeAddresses returns loopback addresses that nobody listens on.
+func FreeAddresses(count int) ([]string, error) {
 	var addresses []string
 	for range count {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
