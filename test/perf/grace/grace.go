@@ -74,6 +74,9 @@ func MeasureHere(ctx context.Context, out *os.File, say func(string, ...any)) (e
 		return err
 	}
 	defer stop()
+	if err := b.day(ctx); err != nil {
+		return err
+	}
 	say("starting an API server")
 	if b.env, err = framework.Start(ctx, framework.Advertise(podNetwork.Addr().Next().String())); err != nil {
 		return err

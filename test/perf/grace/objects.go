@@ -115,9 +115,13 @@ func (w workload) policy() *v1alpha1.DrainPolicy {
 
 // askPods lets the operator look at the pods' own pages.
 func (w workload) askPods(ctx context.Context, c client.Client) error {
-	return w.ask(ctx, c, &v1alpha1.Latency{PodMetrics: &v1alpha1.PodMetricsLatency{
+	return w.ask(ctx, c, w.podMetrics())
+}
+
+func (w workload) podMetrics() *v1alpha1.Latency {
+	return &v1alpha1.Latency{PodMetrics: &v1alpha1.PodMetricsLatency{
 		Port: intstr.FromString("metrics"), Path: w.path(), Histogram: histogram,
-	}})
+	}}
 }
 
 // askPrometheus lets it ask a Prometheus instead.

@@ -101,6 +101,8 @@ func run(ctx context.Context, args []string) error {
 	case len(args) == 1 && args[0] == grace.Subcommand:
 		progress := perf.NewProgress(os.Stderr)
 		return grace.MeasureHere(ctx, os.Stdout, func(format string, args ...any) { progress.Say(grace.Group+": "+format, args...) })
+	case len(args) == 1 && args[0] == grace.DaySubcommand:
+		return grace.LookForADay(ctx, os.Stdout)
 	case len(args) == 2 && args[0] == footprint.Subcommand:
 		return footprint.RunTask(ctx, args[1], os.Stdout)
 	}
