@@ -143,10 +143,10 @@ func (r *round) latencyWords() string {
 // budgetWords says what the budget is, and which of its parts decided.
 func (r *round) budgetWords() string {
 	margin := fmt.Sprintf(" + %d %% → %s", r.set.margin, durationWords(r.need.latency))
-	switch budget := r.need.budget(); {
-	case budget == r.need.latency:
+	switch budget := r.need.budget(); budget {
+	case r.need.latency:
 		return margin
-	case budget == r.need.residual:
+	case r.need.residual:
 		return margin + fmt.Sprintf("; %s in flight still need %s at P%s → %[2]s", r.inFlightWords(), durationWords(budget), r.set.percentile)
 	default:
 		return margin + fmt.Sprintf("; a drain needed %s → %[1]s", durationWords(budget))

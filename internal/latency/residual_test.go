@@ -3,6 +3,7 @@ package latency
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 )
@@ -57,14 +58,9 @@ func simulate(rng *rand.Rand, length, gap func(*rand.Rand) float64) (times, foun
 			}
 			look += 2 * rng.ExpFloat64()
 		}
-		living := ends[:0]
-		for _, end := range ends {
-			if end > now {
-				living = append(living, end)
-			}
-		}
 		l := length(rng)
-		times, ends = append(times, l), append(living, now+l)
+		times = append(times, l)
+		ends = append(slices.DeleteFunc(ends, func(end float64) bool { return end <= now }), now+l)
 		now += gap(rng)
 	}
 	return times, found

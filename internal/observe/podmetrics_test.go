@@ -282,9 +282,11 @@ func TestPodMetricsFailures(t *testing.T) {
 		edit            func(*Target)
 		reason, message string
 	}{
-		"500":        {page: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, reason: v1alpha1.ReasonNoPodAnswered, message: "answered 500"},
-		"a redirect": {page: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://192.0.2.1/", 302) }, reason: v1alpha1.ReasonNoPodAnswered, message: "redirects are not followed"},
-		"hung up":    {page: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, reason: v1alpha1.ReasonNoPodAnswered},
+		"500": {page: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, reason: v1alpha1.ReasonNoPodAnswered, message: "answered 500"},
+		"a redirect": {page: func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound)
+		}, reason: v1alpha1.ReasonNoPodAnswered, message: "redirects are not followed"},
+		"hung up": {page: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, reason: v1alpha1.ReasonNoPodAnswered},
 		"broken off": {page: func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "99")
 			_, _ = w.Write([]byte(histogramPage(1, 1, 1)[:50]))

@@ -271,7 +271,9 @@ func TestPrometheusErrors(t *testing.T) {
 		"503":            {status(503, `{"status":"error","errorType":"timeout","error":"x"}`), v1alpha1.ReasonSourceUnavailable, "503"},
 		"401":            {status(401, "no"), v1alpha1.ReasonSourceUnavailable, "401"},
 		"404":            {status(404, "no"), v1alpha1.ReasonSourceUnavailable, "404"},
-		"a redirect":     {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://192.0.2.1/", 302) }, v1alpha1.ReasonSourceUnavailable, "redirects are not followed"},
+		"a redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound)
+		}, v1alpha1.ReasonSourceUnavailable, "redirects are not followed"},
 		"a body cut off": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
 			_, _ = w.Write([]byte("{"))

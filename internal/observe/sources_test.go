@@ -43,7 +43,7 @@ sources:
 func TestParseSourcesRefuses(t *testing.T) {
 	const head = "sources:\n- name: one\n  address: "
 	tests := map[string]struct{ file, want string }{
-		"a field it does not know":    {head + "http://p\n  adress: x", `adress`},
+		"a field it does not know":    {head + "http://p\n  speed: x", `speed`},
 		"one of the client's":         {head + "http://p\n  httpClientConfig: {basicauth: {}}", `basicauth`},
 		"no name":                     {"sources:\n- address: http://p", `sources[0] "": name:`},
 		"a bad name":                  {"sources:\n- {name: A, address: 'http://p'}", `sources[0] "A": name:`},

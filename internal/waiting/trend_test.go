@@ -168,8 +168,10 @@ func constant(random *rand.Rand, level float64, took, every time.Duration) strin
 	}
 	counts := make([]int64, phase/every+1)
 	for _, r := range requests {
-		for i := max(0, (r.from+every-1)/every); i < time.Duration(len(counts)) && i*every < r.to; i++ {
-			counts[i]++
+		for i := range counts {
+			if at := time.Duration(i) * every; r.from <= at && at < r.to {
+				counts[i]++
+			}
 		}
 	}
 	var tr trend
