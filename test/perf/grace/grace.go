@@ -97,7 +97,9 @@ type bench struct {
 	env      *framework.Environment
 	client   client.Client
 	operator *operator
-	figures  []perf.Figure
+	// peak of the operator's memory so far, in MiB.
+	peak    func() float64
+	figures []perf.Figure
 }
 
 // serve serves the pods' pages and the Prometheus, and writes the file by which

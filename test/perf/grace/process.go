@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
@@ -96,9 +98,9 @@ type usage struct {
 	gc time.Duration
 	// looks at a policy's latency, seen those that saw something.
 	looks, seen float64
-	// resident and peak are sizes of the process, live what the last collection
-	// left on the heap. MiB.
-	resident, peak, live float64
+	// own is the memory of the process, resident with the pages of its binary in
+	// addition, live what the last collection left on the heap. MiB.
+	own, resident, live float64
 	// allocated so far: bytes and objects.
 	allocated, objects float64
 }
@@ -146,22 +148,41 @@ func (u *usage) fromProc(pid int) error {
 		}
 		u.cpu += time.Duration(ticks) * tick
 	}
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
+	if u.own, err = size(pid, "RssAnon:"); err != nil {
 		return err
 	}
+	u.resident, err = size(pid, "VmRSS:")
+	return err
+}
+
+// size is one of a process's sizes in MiB.
+func size(pid int, name string) (float64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
 	for line := range strings.Lines(string(status)) {
-		for name, into := range map[string]*float64{"VmRSS:": &u.resident, "VmHWM:": &u.peak} {
-			if rest, found := strings.CutPrefix(line, name); found {
-				var kib float64
-				if _, err := fmt.Sscan(rest, &kib); err != nil {
-					return err
-				}
-				*into = kib / 1024
-			}
+		if rest, found := strings.CutPrefix(line, name); found {
+			var kib float64
+			_, err := fmt.Sscan(rest, &kib)
+			return kib / 1024, err
 		}
 	}
-	return nil
+	return 0, fmt.Errorf("process %d has no %s", pid, name)
+}
+
+// followPeak looks at the process's own memory until the context ends.
+func (o *operator) followPeak(ctx context.Context) (peak func() float64) {
+	var highest atomic.Uint64
+	go func() {
+		for ticker := time.NewTicker(glance); ctx.Err() == nil; <-ticker.C {
+			// A process that is gone has no peak any more.
+			if now, err := size(o.PID(), "RssAnon:"); err == nil {
+				highest.Store(math.Float64bits(max(now, math.Float64frombits(highest.Load()))))
+			}
+		}
+	}()
+	return func() float64 { return math.Float64frombits(highest.Load()) }
 }
 
 // metrics of a page.
