@@ -24,7 +24,7 @@ const (
 	// DaySubcommand is how this program is started anew for a day of rounds.
 	DaySubcommand = "grace-day"
 
-	dayPolicies = 10
+	dayPolicies = 5
 	dayPods     = 2
 	dayRounds   = 24 * 60 * 60 / usualPeriod
 	// fullRounds is when the usual window of an hour has been full for an hour.
@@ -66,7 +66,8 @@ func LookForADay(ctx context.Context, out io.Writer) error {
 	before := heap()
 	watched := make([]watch, dayPolicies)
 	for i := range watched {
-		w := workload{namespace: "team-0", name: fmt.Sprintf("web-%d", i), number: i}
+		number := i * 10 / dayPolicies // every kind of page
+		w := workload{namespace: "team-0", name: fmt.Sprintf("web-%d", number), number: number}
 		policy := w.policy()
 		policy.Spec.GracePeriod.WindowSeconds = 0 // an hour
 		policy.Spec.GracePeriod.Latency = w.podMetrics()

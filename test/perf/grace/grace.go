@@ -74,19 +74,18 @@ func MeasureHere(ctx context.Context, out *os.File, say func(string, ...any)) (e
 		return err
 	}
 	defer stop()
-	if err := b.day(ctx); err != nil {
-		return err
-	}
 	say("starting an API server")
 	if b.env, err = framework.Start(ctx, framework.Advertise(podNetwork.Addr().Next().String())); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.env.Stop()) }()
-	figures, err := b.run(ctx, dir)
-	if err != nil {
+	if err := b.run(ctx, dir); err != nil {
 		return err
 	}
-	return json.NewEncoder(out).Encode(figures)
+	if err := b.day(ctx); err != nil {
+		return err
+	}
+	return json.NewEncoder(out).Encode(b.figures)
 }
 
 // bench is one run.

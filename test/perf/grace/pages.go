@@ -44,7 +44,6 @@ var kinds = []struct {
 
 // pages serves the metrics pages of all pods.
 type pages struct {
-	began time.Time
 	// traffic multiplies how many requests come; served counts pages.
 	traffic, served atomic.Int64
 
@@ -61,7 +60,7 @@ type page struct {
 }
 
 func newPages() *pages {
-	p := &pages{began: time.Now(), counted: time.Now(), rendered: map[string]page{}}
+	p := &pages{counted: time.Now(), rendered: map[string]page{}}
 	p.traffic.Store(1)
 	return p
 }

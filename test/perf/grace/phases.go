@@ -41,18 +41,18 @@ const (
 )
 
 // run goes through all phases with one operator.
-func (b *bench) run(ctx context.Context, dir string) (figures []perf.Figure, err error) {
+func (b *bench) run(ctx context.Context, dir string) (err error) {
 	if b.client, err = unhurried(b.env.Config); err != nil {
-		return nil, err
+		return err
 	}
 	b.say("creating %d policies with %d pods each", policyCount, podsPerPolicy)
 	if err := create(ctx, b.client); err != nil {
-		return nil, err
+		return err
 	}
 	b.say("building and starting the operator")
 	b.operator, err = startOperator(ctx, b.env, dir, "--agent-delivery=ImageVolume", "--latency-period="+period.String(), "--latency-sources="+sourcesFile(dir))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { err = errors.Join(err, b.operator.stop()) }()
 	following, done := context.WithCancel(ctx)
@@ -60,10 +60,10 @@ func (b *bench) run(ctx context.Context, dir string) (figures []perf.Figure, err
 	b.peak = b.operator.followPeak(following)
 	for _, phase := range []func(context.Context) error{b.start, b.firstLooks, b.fullWindow, b.moreTraffic, b.prometheus} {
 		if err := phase(ctx); err != nil {
-			return nil, fmt.Errorf("%w\n%s", err, b.operator.tail())
+			return fmt.Errorf("%w\n%s", err, b.operator.tail())
 		}
 	}
-	return b.figures, nil
+	return nil
 }
 
 // start waits until the operator has judged all policies, and nobody looks.
