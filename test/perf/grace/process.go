@@ -18,9 +18,11 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/drain-operator/drain-operator/test/integration/framework"
@@ -46,6 +48,9 @@ func startOperator(ctx context.Context, env *framework.Environment, dir string, 
 	if o.log, err = os.Create(filepath.Join(dir, "operator.log")); err != nil {
 		return nil, err
 	}
+	if err := asDeployed(); err != nil {
+		return nil, err
+	}
 	if o.Operator, err = env.Run(ctx, binary, dir, o.log, flags...); err != nil {
 		return nil, errors.Join(err, o.log.Close())
 	}
@@ -58,6 +63,30 @@ func startOperator(ctx context.Context, env *framework.Environment, dir string, 
 		return nil, errors.Join(fmt.Errorf("starting the operator: %w: %w\n%s", err, last, o.tail()), o.stop())
 	}
 	return o, nil
+}
+
+// asDeployed gives the operator the memory limit that its manifest sets: what is
+// started from now on inherits it.
+func asDeployed() error {
+	const name = "GOMEMLIMIT"
+	objects, err := framework.ReadObjects(framework.File("config/manager/deployment.yaml"))
+	if err != nil {
+		return err
+	}
+	for _, object := range objects {
+		deployment := &appsv1.Deployment{}
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, deployment); err != nil {
+			return err
+		}
+		for _, container := range deployment.Spec.Template.Spec.Containers {
+			for _, variable := range container.Env {
+				if variable.Name == name && variable.Value != "" {
+					return os.Setenv(name, variable.Value)
+				}
+			}
+		}
+	}
+	return fmt.Errorf("the manifest sets no %s", name)
 }
 
 func (o *operator) stop() error { return errors.Join(o.Stop(), o.log.Close()) }
