@@ -76,7 +76,7 @@ func cacheOptions(namespace string, ceilings condition.Ceilings) cache.Options {
 	return cache.Options{
 		DefaultTransform: store.Trim,
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Pod{}:  {Transform: store.TrimPod},
+			&corev1.Pod{}:  {Transform: store.PodTrim()},
 			&corev1.Node{}: {Transform: store.TrimNode(ceilings)},
 			&corev1.Secret{}: {Namespaces: map[string]cache.Config{
 				namespace: {FieldSelector: byName(certSecret)},

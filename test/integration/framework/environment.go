@@ -34,12 +34,23 @@ type Environment struct {
 	control *envtest.Environment
 }
 
+// Option changes what Start brings up.
+type Option func(*envtest.Environment)
+
+// Advertise sets the API server's own address, which it does not find out in a
+// network namespace that has no default route.
+func Advertise(address string) Option {
+	return func(control *envtest.Environment) {
+		control.ControlPlane.GetAPIServer().Configure().Set("advertise-address", address)
+	}
+}
+
 // Start brings an API server up. Stop it when done.
-func Start(ctx context.Context) (*Environment, error) {
+func Start(ctx context.Context, options ...Option) (*Environment, error) {
 	e, err := start(&envtest.Environment{
 		CRDDirectoryPaths:     []string{File("config/crd/drain-operator.dev_drainpolicies.yaml")},
 		ErrorIfCRDPathMissing: true,
-	})
+	}, options...)
 	if err != nil {
 		return nil, err
 	}
@@ -58,9 +69,12 @@ func Start(ctx context.Context) (*Environment, error) {
 // StartBare brings an API server up with nothing of the project in it.
 func StartBare() (*Environment, error) { return start(&envtest.Environment{}) }
 
-func start(control *envtest.Environment) (*Environment, error) {
+func start(control *envtest.Environment, options ...Option) (*Environment, error) {
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
 		return nil, errors.New("KUBEBUILDER_ASSETS must name a folder with kube-apiserver, etcd and kubectl")
+	}
+	for _, set := range options {
+		set(control)
 	}
 	config, err := control.Start()
 	if err != nil {

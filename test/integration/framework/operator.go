@@ -141,6 +141,9 @@ func (o *Operator) Ended() (bool, int) {
 	}
 }
 
+// PID of the process.
+func (o *Operator) PID() int { return o.process.Process.Pid }
+
 // Ready returns an error as long as the replica is not ready.
 func (o *Operator) Ready() error {
 	response, err := http.Get("http://" + o.health + "/readyz?verbose")
