@@ -82,11 +82,13 @@ func (r *GraceReconciler) look(ctx context.Context, observer observe.Observer, t
 	return look
 }
 
-// running are the pods that can be asked.
+// running are the pods that can be asked. Those that are being deleted are left
+// alone: each look is a connection, which to their agent is traffic, and could
+// keep them waiting for its end. What they still serve, their drains tell.
 func running(pods []*corev1.Pod) []*corev1.Pod {
 	var found []*corev1.Pod
 	for _, pod := range pods {
-		if pod.Status.Phase == corev1.PodRunning {
+		if pod.Status.Phase == corev1.PodRunning && pod.DeletionTimestamp == nil {
 			found = append(found, pod)
 		}
 	}

@@ -175,10 +175,11 @@ func TestANewLeaderGoesOnFromTheStatus(t *testing.T) {
 }
 
 func TestOnlyRunningCoveredPodsAreLookedAt(t *testing.T) {
-	pending, other := pod(2), pod(4)
+	pending, ending, other := pod(2), pod(3), pod(4)
 	pending.Status.Phase = corev1.PodPending
+	ending.DeletionTimestamp, ending.Finalizers = ptr.To(metav1.NewTime(start)), []string{"test/stays"}
 	other.Labels["app"] = "other"
-	w := newGraceWorld(t, tunedPolicy(), pod(1), pending, other)
+	w := newGraceWorld(t, tunedPolicy(), pod(1), pending, ending, other)
 	w.round()
 	var names []string
 	for _, p := range w.observer.asked[0].Pods {

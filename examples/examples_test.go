@@ -52,6 +52,7 @@ func TestSIGTERMDuringARequest(t *testing.T) {
 		"abrupt":   {cut: true},
 		"shutdown": {},
 		"sdk":      {args: []string{"-status-addr", host + ":8089"}},
+		"tuned":    {args: []string{"-status-addr", host + ":8089", "-metrics-addr", host + ":9090", "-timeout", "20s"}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -105,5 +106,64 @@ func TestSDKDrains(t *testing.T) {
 	}
 	if body, err := io.ReadAll(work.Body); err != nil || !strings.Contains(string(body), `"ms":1500`) {
 		t.Errorf("response %q, %v", body, err)
+	}
+}
+
+// What the operator works the grace out from: the requests for work, and
+// nothing else.
+func TestTunedMeasures(t *testing.T) {
+	start(t, "tuned", "-status-addr", host+":8089", "-metrics-addr", host+":9090")
+	for range 3 {
+		res, err := http.Get("http://" + host + ":8080/work?ms=1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+	}
+	res, err := http.Get("http://" + host + ":9090/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	page, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`http_request_duration_seconds_bucket{route="/work",le="30"} 3`, `http_request_duration_seconds_count{route="/work"} 3`} {
+		if !strings.Contains(string(page), want+"\n") {
+			t.Errorf("the page lacks %s:\n%s", want, page)
+		}
+	}
+	if n := strings.Count(string(page), "_count{"); n != 1 {
+		t.Errorf("%d series are counted, want that of the work alone:\n%s", n, page)
+	}
+}
+
+// A leak is there for ever, and only in a workload that was started for it.
+func TestTunedLeaks(t *testing.T) {
+	for name, leaky := range map[string]bool{"as it is": false, "leaky": true} {
+		t.Run(name, func(t *testing.T) {
+			start(t, "tuned", fmt.Sprintf("-leaky=%t", leaky), "-status-addr", host+":8089", "-metrics-addr", host+":9090")
+			res, err := http.Post("http://"+host+":9090/leak", "", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = res.Body.Close()
+			if (res.StatusCode == http.StatusOK) != leaky {
+				t.Errorf("asked to leak: %s", res.Status)
+			}
+			res, err = http.Get("http://" + host + ":8089/drain-status")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			want := drainstatus.Drained
+			if leaky {
+				want = drainstatus.Busy
+			}
+			if got := drainstatus.EvaluateBody(drainstatus.Reply{StatusCode: res.StatusCode, Body: res.Body}); got.State != want {
+				t.Errorf("reading %+v, want %v", got, want)
+			}
+		})
 	}
 }

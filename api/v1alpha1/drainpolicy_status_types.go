@@ -251,8 +251,9 @@ type DrainRecord struct {
 	// durationSeconds from the accepted deletion to the end of the last container, rounded up.
 	// +optional
 	DurationSeconds int32 `json:"durationSeconds"`
-	// propagationSeconds is when the pod was seen to be out of rotation, from
-	// the start of its hook, rounded up. Unset when that was not seen.
+	// propagationSeconds is when the pod was taken to be out of rotation, from
+	// the start of its hook, rounded up: propagationMaxSeconds when it was not
+	// seen to be by then. Unset when the hold ended before.
 	// +optional
 	PropagationSeconds *int32 `json:"propagationSeconds,omitempty"`
 	// drainSeconds is how long requests in flight were waited for after that,

@@ -1,5 +1,6 @@
-// Package image assembles container images of static Go binaries, without a
-// container engine. The same source gives the same digest.
+// Package image assembles container images of static Go binaries, and of
+// programs that Debian packages, without a container engine. The same source
+// gives the same digest.
 package image
 
 import (
@@ -9,9 +10,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -36,11 +39,12 @@ type Binary struct {
 	MaxBytes int64 `json:"maxBytes,omitempty"`
 }
 
-// Spec is an image: nothing but its binaries.
+// Spec is an image: nothing but its programs.
 type Spec struct {
 	// Name of the image without registry and tag.
 	Name       string   `json:"name"`
-	Binaries   []Binary `json:"binaries"`
+	Binaries   []Binary `json:"binaries,omitempty"`
+	Debian     *Debian  `json:"debian,omitempty"`
 	Entrypoint []string `json:"entrypoint,omitempty"`
 }
 
@@ -72,6 +76,11 @@ func buildOne(ctx context.Context, dir string, s Spec, platform *v1.Platform) (v
 	}
 	defer os.RemoveAll(tmp)
 	files := map[string][]byte{}
+	if s.Debian != nil {
+		if files, err = s.Debian.files(ctx, platform.Architecture); err != nil {
+			return nil, err
+		}
+	}
 	for i, b := range s.Binaries {
 		out := filepath.Join(tmp, strconv.Itoa(i))
 		if err := compile(ctx, dir, b, platform, out); err != nil {
@@ -101,7 +110,7 @@ func compile(ctx context.Context, dir string, b Binary, platform *v1.Platform, o
 
 // assemble makes an image of one layer. Nothing in it says when or where.
 func assemble(s Spec, platform *v1.Platform, files map[string][]byte) (v1.Image, error) {
-	layerTar, err := layerOf(s.Binaries, files)
+	layerTar, err := layerOf(files)
 	if err != nil {
 		return nil, err
 	}
@@ -128,16 +137,16 @@ func assemble(s Spec, platform *v1.Platform, files map[string][]byte) (v1.Image,
 	return mutate.ConfigFile(img, config)
 }
 
-func layerOf(binaries []Binary, files map[string][]byte) ([]byte, error) {
+func layerOf(files map[string][]byte) ([]byte, error) {
 	var out bytes.Buffer
 	w := tar.NewWriter(&out)
 	seen := map[string]bool{".": true}
-	for _, b := range binaries {
-		name := strings.TrimPrefix(b.Path, "/")
+	for _, path := range slices.Sorted(maps.Keys(files)) {
+		name := strings.TrimPrefix(path, "/")
 		if err := writeParents(w, name, seen); err != nil {
 			return nil, err
 		}
-		data := files[b.Path]
+		data := files[path]
 		header := &tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o555, Size: int64(len(data)), ModTime: time.Unix(0, 0)}
 		if err := w.WriteHeader(header); err != nil {
 			return nil, err

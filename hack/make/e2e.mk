@@ -9,7 +9,7 @@ E2E_FLAGS ?=
 
 .PHONY: test-e2e
 test-e2e: cluster-bin $(BIN)/ginkgo ## Test whole journeys on a real cluster.
-	@$(CLUSTER_BIN) run -- $(MAKE) --no-print-directory e2e-deploy e2e-journeys
+	@$(CLUSTER_BIN) run -- $(MAKE) --no-print-directory e2e-deploy e2e-prometheus e2e-journeys
 
 # The operator under test, and the workloads that the journeys are about.
 .PHONY: e2e-deploy
@@ -17,6 +17,12 @@ e2e-deploy:
 	@$(MAKE) --no-print-directory deploy PLATFORMS=linux/$$(go env GOARCH)
 	@$(MAKE) --no-print-directory image PLATFORMS=linux/$$(go env GOARCH) IMAGES=drain-examples
 	@$(MAKE) --no-print-directory cluster-load ARCHIVE=dist/drain-examples.tar
+
+# Debian's Prometheus, which journeys of the latency ask.
+.PHONY: e2e-prometheus
+e2e-prometheus: cluster-bin
+	@go run ./hack/image/cmd -spec test/e2e/prometheus/images.json -platforms linux/$$(go env GOARCH)
+	@$(MAKE) --no-print-directory cluster-load ARCHIVE=dist/prometheus.tar
 
 .PHONY: e2e-journeys
 e2e-journeys: cluster-bin $(BIN)/ginkgo

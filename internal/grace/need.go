@@ -25,9 +25,10 @@ func (n need) hold() time.Duration { return n.propagation + n.budget() }
 
 func (r *round) findNeed() need {
 	n := need{propagation: seconds(r.set.propagationMax), drained: seconds(r.drains.drained)}
-	if r.drains.propagations >= enoughPropagations && !r.drains.inRotation {
-		n.observed = true
-		n.propagation = min(n.propagation, seconds(max(r.drains.propagation, 0)))
+	// A drain that waited for the maximum was not seen out of rotation by then.
+	longest := seconds(max(r.drains.propagation, 0))
+	if r.drains.propagations >= enoughPropagations && !r.drains.inRotation && longest < n.propagation {
+		n.propagation, n.observed = longest, true
 	}
 	if r.sees() {
 		n.latency = bounded(r.Latency.Latency) * time.Duration(100+r.set.margin) / 100

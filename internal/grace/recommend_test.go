@@ -169,7 +169,7 @@ func TestRecommend(t *testing.T) {
 		},
 		"an observed propagation is never more than the policy's": {
 			Facts{Spec: spec(), Latency: seen(time.Second), Drains: drained(10, 100, 1, 2)},
-			lookOf(1000).of(i32(33), i32(2), 35, "P99 1 s over 1 h (12,430 requests) + 50 % → 1.5 s; + propagation 30 s (observed) + shutdown 2 s (measured) → 35 s"),
+			lookOf(1000).of(i32(33), i32(2), 35, "P99 1 s over 1 h (12,430 requests) + 50 % → 1.5 s; + propagation 30 s (propagationMaxSeconds) + shutdown 2 s (measured) → 35 s"),
 		},
 		"a drain that stayed in rotation": {
 			Facts{Spec: spec(), Latency: seen(time.Second), Drains: append(drained(10, 8, 1, 2), v1alpha1.DrainRecord{Outcome: v1alpha1.OutcomeTimedOut, EndedAt: *at(0)})},

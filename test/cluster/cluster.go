@@ -20,6 +20,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/drain-operator/drain-operator/hack/cache"
 )
 
 // Addresses inside the node's network namespace. They are the same in every
@@ -54,7 +56,7 @@ func New(dir string, log io.Writer) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	cache, err := CacheDir()
+	cacheDir, err := cache.Dir()
 	if err != nil {
 		return nil, err
 	}
@@ -70,19 +72,7 @@ func New(dir string, log io.Writer) (*Cluster, error) {
 	if log == nil {
 		log = io.Discard
 	}
-	return &Cluster{Dir: dir, Repo: repo, Cache: cache, Log: log}, nil
-}
-
-// CacheDir is $DRAIN_OPERATOR_CACHE, or drain-operator in the user's cache folder.
-func CacheDir() (string, error) {
-	if dir := os.Getenv("DRAIN_OPERATOR_CACHE"); dir != "" {
-		return filepath.Abs(dir)
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "", fmt.Errorf("cache folder (set DRAIN_OPERATOR_CACHE): %w", err)
-	}
-	return filepath.Join(home, ".cache", "drain-operator"), nil
+	return &Cluster{Dir: dir, Repo: repo, Cache: cacheDir, Log: log}, nil
 }
 
 // repoRoot is the nearest folder upwards that holds hack/kubernetes.

@@ -62,9 +62,16 @@ func readSpec(path string) (*spec, error) {
 	return s, json.Unmarshal(data, s)
 }
 
+// temporary is where the components put what they forget when they are killed:
+// the kubelet a folder with which it tries out unmounting.
+func (s *spec) temporary() string { return filepath.Join(s.Dir, "tmp") }
+
 func prepareNode(ctx context.Context, s *spec) error {
 	if err := mountNode(s); err != nil {
 		return err
+	}
+	if err := os.MkdirAll(s.temporary(), 0o700); err != nil {
+		return fmt.Errorf("folder for temporary files: %w", err)
 	}
 	if err := unix.Sethostname([]byte(NodeName)); err != nil {
 		return fmt.Errorf("host name: %w", err)
@@ -110,7 +117,7 @@ func startUnits(s *spec, r *reaper) map[string]*unit {
 	logs := filepath.Join(s.Dir, "logs")
 	units := map[string]*unit{}
 	for _, c := range s.components() {
-		units[c.name] = newUnit(c, r, logs, nodeEnv(s))
+		units[c.name] = newUnit(c, r, logs, append(nodeEnv(s), "TMPDIR="+s.temporary()))
 	}
 	for _, u := range units {
 		var needs []*unit

@@ -162,6 +162,9 @@ func bar(l Life, x func(time.Time) float64, y float64) Bar {
 	if l.Outcome != "" {
 		text += ", " + l.Outcome
 	}
+	if l.OutcomeReason != "" {
+		text += ": " + l.OutcomeReason
+	}
 	return Bar{X: x(l.Deleted), Split: x(l.Deleted.Add(l.Held())), End: x(end), Y: y, Height: lane - 2, Text: text}
 }
 

@@ -4,6 +4,9 @@
 // A cell is one workload under one treatment: replicas behind a Service, load
 // on it, and rolling restarts under that load. Cells of one treatment run at
 // the same time, each in a namespace of its own.
+//
+// A second chapter does the same with three grace periods, and drains a node:
+// see GraceConfig.
 package demo
 
 import (
@@ -45,8 +48,19 @@ const (
 	SDK = "sdk"
 )
 
+// Chapter is a part of the demo that can be run by itself.
+type Chapter string
+
+// The chapters.
+const (
+	ChapterRollout Chapter = "rollout"
+	ChapterGrace   Chapter = "grace"
+)
+
 // Config says what to run.
 type Config struct {
+	Chapters []Chapter
+	Grace    GraceConfig
 	// Image has the example workloads and the load generator.
 	Image string
 	// Examples is the folder with <workload>/deployment.yaml and drainpolicy.yaml.
@@ -70,12 +84,17 @@ type Config struct {
 	RestartTimeout time.Duration
 }
 
+// Has says whether a chapter is to be run.
+func (c Config) Has(chapter Chapter) bool { return slices.Contains(c.Chapters, chapter) }
+
 // Default is the whole demo, in less than ten minutes on two cores.
 func Default() Config {
 	l := load.Mixed("")
 	// About 200 a second per workload, which leaves two cores time for the rest.
 	l.FreshPerSecond, l.KeepAlivePerSecond, l.KeepAliveConns, l.BusyConns = 140, 50, 20, 2
 	return Config{
+		Chapters:    []Chapter{ChapterRollout, ChapterGrace},
+		Grace:       DefaultGrace(),
 		Examples:    "examples",
 		Workloads:   []string{Abrupt, Shutdown, SDK},
 		Treatments:  []Treatment{None, Sleep, Policy},
@@ -93,6 +112,21 @@ func (c Config) check() error {
 	if c.Image == "" {
 		return fmt.Errorf("demo: no image of the example workloads is given")
 	}
+	for _, chapter := range c.Chapters {
+		if chapter != ChapterRollout && chapter != ChapterGrace {
+			return fmt.Errorf("demo: unknown chapter %q", chapter)
+		}
+	}
+	if len(c.Chapters) == 0 {
+		return fmt.Errorf("demo: no chapter is asked for")
+	}
+	if c.Has(ChapterRollout) {
+		return c.checkRollouts()
+	}
+	return nil
+}
+
+func (c Config) checkRollouts() error {
 	for _, t := range c.Treatments {
 		if !slices.Contains([]Treatment{None, Sleep, Policy}, t) {
 			return fmt.Errorf("demo: unknown treatment %q", t)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 	"github.com/drain-operator/drain-operator/internal/hold"
@@ -21,7 +22,10 @@ type Observation struct {
 type Life struct {
 	Name     string
 	Injected bool
-	Ready    time.Time
+	// Grace is the pod's terminationGracePeriodSeconds, once its owner's word
+	// was worked over; 0 where it says nothing.
+	Grace int64
+	Ready time.Time
 	// Deleted is when the accepted deletion was seen, Gone when the object was.
 	Deleted, Gone time.Time
 	// Exited is when the workload's container was seen to have ended.
@@ -53,6 +57,15 @@ func (l Life) Held() time.Duration {
 	return 0
 }
 
+// Took is the time from the accepted deletion until the pod was gone, 0 as long
+// as it is not.
+func (l Life) Took() time.Duration {
+	if l.Deleted.IsZero() || l.Gone.IsZero() {
+		return 0
+	}
+	return max(0, l.Gone.Sub(l.Deleted))
+}
+
 // Draining says whether the pod is deleted and still there.
 func (l Life) Draining() bool { return !l.Deleted.IsZero() && l.Gone.IsZero() }
 
@@ -66,7 +79,10 @@ func Lives(observations []Observation, terminated map[string]time.Time) []Life {
 		uid := string(o.Pod.UID)
 		life, known := byUID[uid]
 		if !known {
-			life = &Life{Name: o.Pod.Name, Injected: o.Pod.Labels[v1alpha1.LabelInjected] == "true", Terminated: terminated[o.Pod.Name]}
+			life = &Life{
+				Name: o.Pod.Name, Injected: o.Pod.Labels[v1alpha1.LabelInjected] == "true", Terminated: terminated[o.Pod.Name],
+				Grace: ptr.Deref(o.Pod.Spec.TerminationGracePeriodSeconds, 0),
+			}
 			byUID[uid] = life
 			order = append(order, life)
 		}

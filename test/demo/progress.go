@@ -30,41 +30,27 @@ func (p *progress) say(format string, args ...any) {
 // showEvery is the distance of progress lines.
 const showEvery = 3 * time.Second
 
-// show writes a line on all cells of a treatment every few seconds until the
-// function it returns is called.
-func (p *progress) show(ctx context.Context, t Treatment, runs []*cellRun) (stop func()) {
+// looker is something under way that can say in a few words how far it is.
+type looker interface {
+	look(ctx context.Context) string
+}
+
+// show writes a line under a title every few seconds until the function it
+// returns is called.
+func show[L looker](ctx context.Context, p *progress, title string, under []L) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var shown sync.WaitGroup
 	shown.Go(func() {
 		for pause(ctx, showEvery) == nil {
-			p.say("%-11s  %s", t.Title(), strings.Join(looks(ctx, runs), "   "))
+			var looks []string
+			for _, l := range under {
+				looks = append(looks, l.look(ctx))
+			}
+			p.say("%-11s  %s", title, strings.Join(looks, "   "))
 		}
 	})
 	return func() {
 		cancel()
 		shown.Wait()
 	}
-}
-
-func looks(ctx context.Context, runs []*cellRun) []string {
-	var cells []string
-	for _, r := range runs {
-		cells = append(cells, r.look(ctx))
-	}
-	return cells
-}
-
-// look is a cell's state now: what is unknown at the moment is left out.
-func (r *cellRun) look(ctx context.Context) string {
-	draining := 0
-	for _, l := range r.pods.lives() {
-		if l.Draining() {
-			draining++
-		}
-	}
-	live, err := r.loader.Live(ctx)
-	if err != nil {
-		return fmt.Sprintf("%s: %d draining", r.workload, draining)
-	}
-	return fmt.Sprintf("%s: %5d sent %3d failed %d draining", r.workload, live.Requests, live.Failed, draining)
 }

@@ -22,6 +22,8 @@ type Report struct {
 	Verdict  Verdict
 	Columns  []Column
 	Workload []Row
+	// Grace is the chapter on the grace period, nil where it was not run.
+	Grace *GraceReport
 }
 
 // Column is what a treatment came to, over the traffic that is judged and over all.
@@ -46,11 +48,24 @@ type CellChart struct {
 }
 
 // Conclude makes the report of a run that ended now.
-func Conclude(cells []Cell, cfg Config, started time.Time) Report {
-	r := Report{Config: cfg, Started: started, Took: time.Since(started), Cells: cells}
-	for _, c := range cells {
+func Conclude(seen Seen, cfg Config, started time.Time) Report {
+	r := Report{Config: cfg, Started: started, Took: time.Since(started), Cells: seen.Cells}
+	r.Verdict = Verdict{}.concluded()
+	if cfg.Has(ChapterRollout) {
+		r.concludeRollouts()
+	}
+	if cfg.Has(ChapterGrace) {
+		g := concludeGrace(seen.Grace, cfg.Grace)
+		r.Grace, r.Verdict = &g, r.Verdict.and(g.Verdict)
+	}
+	return r
+}
+
+func (r *Report) concludeRollouts() {
+	for _, c := range r.Cells {
 		r.Figures = append(r.Figures, c.Figures())
 	}
+	cfg := r.Config
 	order(r.Figures, cfg)
 	r.Verdict = Judge(r.Figures, cfg.Restarts, cfg.Replicas, cfg.MinRequests)
 	for _, t := range cfg.Treatments {
@@ -59,7 +74,6 @@ func Conclude(cells []Cell, cfg Config, started time.Time) Report {
 	for _, w := range cfg.Workloads {
 		r.Workload = append(r.Workload, r.row(w))
 	}
-	return r
 }
 
 // column sums up the cells of a treatment.
@@ -87,7 +101,7 @@ func (r Report) row(workload string) Row {
 	for _, t := range r.Config.Treatments {
 		for _, c := range r.Cells {
 			if c.Workload == workload && c.Treatment == t {
-				row.Charts = append(row.Charts, CellChart{c.Figures(), NewChart(c, r.span(t), r.rate())})
+				row.Charts = append(row.Charts, CellChart{c.Figures(), NewChart(c, r.span(t), rate(r.Cells))})
 			}
 		}
 	}
@@ -105,11 +119,12 @@ func (r Report) span(t Treatment) time.Duration {
 	return longest
 }
 
-// rate is the top of all charts, in requests a second. A few moments may lie
-// beyond it: what piled up while a busy machine stood still would flatten the rest.
-func (r Report) rate() float64 {
+// rate is the top of all charts of a chapter, in requests a second. A few moments
+// may lie beyond it: what piled up while a busy machine stood still would flatten
+// the rest.
+func rate(cells []Cell) float64 {
 	var counts []int
-	for _, c := range r.Cells {
+	for _, c := range cells {
 		answered, _ := c.buckets(c.Span())
 		counts = append(counts, answered...)
 	}
@@ -129,11 +144,17 @@ func (r Report) Others() []string {
 			texts = append(texts, fmt.Sprintf("%s, %s: %s", c.Workload, c.Treatment.Title(), text))
 		}
 	}
+	if r.Grace != nil {
+		texts = append(texts, r.Grace.Others...)
+	}
 	return texts
 }
 
-// Headline is the result in one sentence, over the traffic that is judged.
+// Headline is the result in a few sentences, over the traffic that is judged.
 func (r Report) Headline() string {
+	if len(r.Columns) == 0 && r.Grace != nil {
+		return r.Grace.Headline()
+	}
 	var parts []string
 	for _, c := range r.Columns {
 		n := c.Judged
@@ -157,14 +178,17 @@ func amount(n int) string {
 //go:embed report.html.tmpl
 var page string
 
+//go:embed grace.html.tmpl
+var gracePage string
+
 // WriteHTML writes the report as one page that needs nothing else.
 func (r Report) WriteHTML(w io.Writer) error {
 	t, err := template.New("report").Funcs(template.FuncMap{
-		"number": number, "seconds": Seconds, "causes": ByCause, "failures": load.Failures,
+		"number": number, "seconds": Seconds, "rounded": Rounded, "causes": ByCause, "failures": load.Failures,
 		"count": func(t load.Tally, c load.Cause) int { return t.ByCause[c] },
 		"px":    func(v float64) string { return fmt.Sprintf("%.1f", v) },
 		"about": about, "sub": func(a, b float64) float64 { return a - b },
-	}).Parse(page)
+	}).Parse(page + gracePage)
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
@@ -173,6 +197,9 @@ func (r Report) WriteHTML(w io.Writer) error {
 	}
 	return nil
 }
+
+// Across is how many cards stand side by side.
+func (r Report) Across() int { return max(1, len(r.Columns)) }
 
 // about says what a workload does when it is told to end.
 func about(workload string) string {

@@ -42,11 +42,11 @@ func fakeCell(workload string, t Treatment, held time.Duration, cut int) Cell {
 func fakeReport() Report {
 	cfg := Default()
 	cfg.MinRequests = 4000
-	return Conclude([]Cell{
+	return Conclude(Seen{Grace: fakeGrace(), Cells: []Cell{
 		fakeCell(Abrupt, None, 200*time.Millisecond, 31), fakeCell(Shutdown, None, 300*time.Millisecond, 9), fakeCell(SDK, None, 300*time.Millisecond, 8),
 		fakeCell(Abrupt, Sleep, 15*time.Second, 8), fakeCell(Shutdown, Sleep, 15*time.Second, 1), fakeCell(SDK, Sleep, 15*time.Second, 0),
 		fakeCell(Abrupt, Policy, 12*time.Second, 1), fakeCell(Shutdown, Policy, 9*time.Second, 0), fakeCell(SDK, Policy, 7*time.Second, 0),
-	}, cfg, t0)
+	}}, cfg, t0)
 }
 
 // The report is one file that loads nothing, and says what the verdict says.
@@ -66,12 +66,32 @@ func TestReportIsSelfContained(t *testing.T) {
 			t.Errorf("the page contains %q", forbidden)
 		}
 	}
-	for _, wanted := range []string{"every claim holds", "With a DrainPolicy, none of 17,", "<svg", "DrainPolicy", "sleep 15"} {
+	for _, wanted := range []string{"every claim holds", "With a DrainPolicy, none of 17,", "<svg", "DrainPolicy", "sleep 15", "The grace period", "tuned, 20 s", "P99 5 s over 1 min (8,390 requests)"} {
 		if !strings.Contains(html, wanted) {
 			t.Errorf("the page does not contain %q", wanted)
 		}
 	}
-	if got := strings.Count(html, "<svg"); got != 9 {
-		t.Errorf("%d charts, want one for each of 9 cells", got)
+	if got := strings.Count(html, "<svg"); got != 12 {
+		t.Errorf("%d charts, want one for each of 9 cells, and one for each of 3 graces", got)
+	}
+}
+
+// Each chapter makes a report of its own.
+func TestReportOfOneChapter(t *testing.T) {
+	for chapter, tc := range map[Chapter]struct{ has, hasNot string }{
+		ChapterRollout: {"What cannot be perfect", "The grace period"},
+		ChapterGrace:   {"The grace period", "What cannot be perfect"},
+	} {
+		cfg, full := Default(), fakeReport()
+		cfg.Chapters, cfg.MinRequests = []Chapter{chapter}, 4000
+		r := Conclude(Seen{Cells: full.Cells, Grace: fakeGrace()}, cfg, t0)
+		var page bytes.Buffer
+		if err := r.WriteHTML(&page); err != nil {
+			t.Fatal(err)
+		}
+		if html := page.String(); !r.Verdict.OK || !strings.Contains(html, tc.has) || strings.Contains(html, tc.hasNot) {
+			t.Errorf("%s: failed claims %q; has %q: %t; has %q: %t", chapter, r.Verdict.Failed,
+				tc.has, strings.Contains(html, tc.has), tc.hasNot, strings.Contains(html, tc.hasNot))
+		}
 	}
 }

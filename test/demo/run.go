@@ -20,16 +20,22 @@ const cleanTimeout = 2 * time.Minute
 // loaders is the namespace of the load generators.
 const loaders = "demo-load"
 
+// Seen is what was seen of every cell, by chapter.
+type Seen struct {
+	Cells []Cell
+	Grace []GraceCell
+}
+
 // Run runs every cell and writes progress to out. Whatever it created is
 // removed when it returns, also when ctx is cancelled; what an earlier run left
 // behind is removed first.
-func Run(ctx context.Context, config *rest.Config, cfg Config, out io.Writer) (cells []Cell, err error) {
+func Run(ctx context.Context, config *rest.Config, cfg Config, out io.Writer) (seen Seen, err error) {
 	if err := cfg.check(); err != nil {
-		return nil, err
+		return seen, err
 	}
 	c, err := newCluster(config)
 	if err != nil {
-		return nil, fmt.Errorf("demo: %w", err)
+		return seen, fmt.Errorf("demo: %w", err)
 	}
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
@@ -39,47 +45,80 @@ func Run(ctx context.Context, config *rest.Config, cfg Config, out io.Writer) (c
 	p := newProgress(out)
 	p.say("removing what an earlier run left behind")
 	if err := c.clean(ctx); err != nil {
-		return nil, err
+		return seen, err
 	}
-	d := &runner{cluster: c, cfg: cfg, progress: p, loaders: map[string]*loadpod.Pod{}, manifests: map[string]Manifests{}}
-	if err := d.setUp(ctx); err != nil {
-		return nil, err
-	}
-	for _, t := range cfg.Treatments {
-		done, err := d.treatment(ctx, t)
-		if err != nil {
-			return cells, fmt.Errorf("%s: %w", t.Title(), err)
-		}
-		cells = append(cells, done...)
-	}
-	return cells, nil
+	d := &runner{cluster: c, cfg: cfg, progress: p}
+	err = d.chapters(ctx, &seen)
+	return seen, err
 }
 
 // runner is a demo under way.
 type runner struct {
-	cluster   *cluster
-	cfg       Config
-	progress  *progress
-	loaders   map[string]*loadpod.Pod
+	cluster  *cluster
+	cfg      Config
+	progress *progress
+	// loaders are the load generators: they stay for all cells.
+	loaders   []*loadpod.Pod
 	manifests map[string]Manifests
 }
 
-// setUp reads the examples and starts a load generator per workload: they stay
-// for all treatments.
-func (d *runner) setUp(ctx context.Context) error {
+func (d *runner) chapters(ctx context.Context, seen *Seen) error {
+	if err := d.startLoaders(ctx); err != nil {
+		return err
+	}
+	if d.cfg.Has(ChapterRollout) {
+		if err := d.rollouts(ctx, seen); err != nil {
+			return err
+		}
+	}
+	if d.cfg.Has(ChapterGrace) {
+		var err error
+		if seen.Grace, err = d.grace(ctx); err != nil {
+			return fmt.Errorf("the grace period: %w", err)
+		}
+	}
+	return nil
+}
+
+// startLoaders starts as many load generators as there are cells at a time.
+func (d *runner) startLoaders(ctx context.Context) error {
 	if err := d.cluster.createNamespace(ctx, loaders); err != nil {
 		return err
 	}
-	d.progress.say("starting %d load generators", len(d.cfg.Workloads))
+	n := 0
+	if d.cfg.Has(ChapterRollout) {
+		n = len(d.cfg.Workloads)
+	}
+	if d.cfg.Has(ChapterGrace) {
+		n = max(n, len(d.cfg.Grace.Settings))
+	}
+	d.progress.say("starting %d load generators", n)
+	for i := range n {
+		l, err := loadpod.Start(ctx, d.cluster.config, loaders, fmt.Sprintf("load-%d", i), d.cfg.Image)
+		if err != nil {
+			return err
+		}
+		d.loaders = append(d.loaders, l)
+	}
+	return nil
+}
+
+// rollouts is the chapter on rollouts.
+func (d *runner) rollouts(ctx context.Context, seen *Seen) error {
+	d.manifests = map[string]Manifests{}
 	for _, w := range d.cfg.Workloads {
 		m, err := ReadManifests(filepath.Join(d.cfg.Examples, w))
 		if err != nil {
 			return err
 		}
 		d.manifests[w] = m
-		if d.loaders[w], err = loadpod.Start(ctx, d.cluster.config, loaders, "load-"+w, d.cfg.Image); err != nil {
-			return err
+	}
+	for _, t := range d.cfg.Treatments {
+		done, err := d.treatment(ctx, t)
+		if err != nil {
+			return fmt.Errorf("%s: %w", t.Title(), err)
 		}
+		seen.Cells = append(seen.Cells, done...)
 	}
 	return nil
 }
@@ -92,10 +131,11 @@ func (d *runner) treatment(ctx context.Context, t Treatment) ([]Cell, error) {
 	runs := make([]*cellRun, len(d.cfg.Workloads))
 	preparing, prepareCtx := errgroup.WithContext(watching)
 	for i, w := range d.cfg.Workloads {
-		runs[i] = &cellRun{
-			cluster: d.cluster, cfg: d.cfg, workload: w, treatment: t,
-			manifests: d.manifests[w], progress: d.progress, loader: d.loaders[w],
-		}
+		namespace := fmt.Sprintf("demo-%s-%s", t, w)
+		runs[i] = &cellRun{cfg: d.cfg, workload: w, treatment: t, ground: ground{
+			cluster: d.cluster, namespace: namespace, manifests: d.manifests[w].Adapt(namespace, t, d.cfg),
+			loader: d.loaders[i], restartTimeout: d.cfg.RestartTimeout,
+		}}
 		preparing.Go(func() error { return runs[i].prepare(watching, prepareCtx) })
 	}
 	if err := preparing.Wait(); err != nil {
@@ -105,7 +145,7 @@ func (d *runner) treatment(ctx context.Context, t Treatment) ([]Cell, error) {
 }
 
 func (d *runner) underLoad(ctx context.Context, t Treatment, runs []*cellRun) ([]Cell, error) {
-	stopShowing := d.progress.show(ctx, t, runs)
+	stopShowing := show(ctx, d.progress, t.Title(), runs)
 	defer stopShowing()
 	cells := make([]Cell, len(runs))
 	running, runCtx := errgroup.WithContext(ctx)

@@ -30,8 +30,18 @@ func Judge(cells []Figures, restarts int, replicas int32, minRequests int) Verdi
 			v.waited(with)
 		}
 	}
+	return v.concluded()
+}
+
+func (v Verdict) concluded() Verdict {
 	v.OK = len(v.Failed) == 0
 	return v
+}
+
+// and is the verdict on both.
+func (v Verdict) and(o Verdict) Verdict {
+	v.Proven, v.Failed = append(v.Proven, o.Proven...), append(v.Failed, o.Failed...)
+	return v.concluded()
 }
 
 // compared: the cell without a policy was really without one.

@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -55,18 +56,13 @@ func (c *cluster) applyPolicy(ctx context.Context, m Manifests) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	name, namespace := m.Policy.GetName(), m.Policy.GetNamespace()
-	resource := c.dynamic.Resource(policies).Namespace(namespace)
-	if _, err := resource.Create(ctx, m.Policy, metav1.CreateOptions{}); err != nil {
+	if _, err := c.dynamic.Resource(policies).Namespace(namespace).Create(ctx, m.Policy, metav1.CreateOptions{}); err != nil {
 		return fmt.Errorf("creating the DrainPolicy of %s (is the operator deployed?): %w", namespace, err)
 	}
 	ready := errors.New("no condition Ready yet")
 	err := wait.PollUntilContextCancel(ctx, 250*time.Millisecond, true, func(ctx context.Context) (bool, error) {
-		object, err := resource.Get(ctx, name, metav1.GetOptions{})
+		policy, err := c.policy(ctx, m.Policy)
 		if err != nil {
-			return false, err
-		}
-		var policy v1alpha1.DrainPolicy
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &policy); err != nil {
 			return false, err
 		}
 		cond := meta.FindStatusCondition(policy.Status.Conditions, v1alpha1.ConditionReady)
@@ -79,6 +75,19 @@ func (c *cluster) applyPolicy(ctx context.Context, m Manifests) error {
 		return fmt.Errorf("waiting for DrainPolicy %s/%s to be ready: %w", namespace, name, errors.Join(err, ready))
 	}
 	return nil
+}
+
+// policy is what the cluster has of a policy now.
+func (c *cluster) policy(ctx context.Context, of *unstructured.Unstructured) (*v1alpha1.DrainPolicy, error) {
+	object, err := c.dynamic.Resource(policies).Namespace(of.GetNamespace()).Get(ctx, of.GetName(), metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("reading the DrainPolicy of %s: %w", of.GetNamespace(), err)
+	}
+	policy := &v1alpha1.DrainPolicy{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, policy); err != nil {
+		return nil, fmt.Errorf("reading the DrainPolicy of %s: %w", of.GetNamespace(), err)
+	}
+	return policy, nil
 }
 
 // createWorkload creates Service and Deployment and waits until all replicas
@@ -162,8 +171,12 @@ func (c *cluster) createNamespace(ctx context.Context, name string) error {
 }
 
 // clean deletes every namespace of the demo and waits until they are gone. Pods
-// get a second to end: nobody needs their drains any more.
+// get a second to end: nobody needs their drains any more. A node that the demo
+// has drained goes back into service.
 func (c *cluster) clean(ctx context.Context) error {
+	if err := c.uncordon(ctx); err != nil {
+		return fmt.Errorf("cleaning up: %w", err)
+	}
 	namespaces := c.typed.CoreV1().Namespaces()
 	selector := metav1.ListOptions{LabelSelector: labelDemo}
 	list, err := namespaces.List(ctx, selector)

@@ -32,11 +32,29 @@ func TestJourneys(t *testing.T) {
 	RunSpecs(t, "journeys on a real cluster")
 }
 
-var _ = SynchronizedBeforeSuite(func(ctx SpecContext) {
+// Names of the operator's sources of latency. Nobody stops the first one.
+const (
+	steadySource  = "default"
+	stoppedSource = "stopped"
+)
+
+// monitoring is the namespace of the suite's Prometheus servers.
+var monitoring string
+
+var _ = SynchronizedBeforeSuite(func(ctx SpecContext) []byte {
 	connect()
 	env.RemoveLeftovers(ctx)
 	env.AwaitOperator(ctx)
-}, connect, NodeTimeout(5*time.Minute))
+	namespace, sources := env.RunPrometheus(ctx, steadySource, stoppedSource)
+	env.LatencySources(ctx, sources, "--latency-period=3s")
+	return []byte(namespace)
+}, func(namespace []byte) {
+	connect()
+	monitoring = string(namespace)
+}, NodeTimeout(5*time.Minute))
+
+// What the first process set up goes when all others have finished.
+var _ = SynchronizedAfterSuite(func() {}, func() {})
 
 func connect() {
 	var err error

@@ -3,6 +3,9 @@ package load
 import (
 	"encoding/json"
 	"fmt"
+	"iter"
+	"math"
+	"slices"
 	"time"
 )
 
@@ -83,17 +86,40 @@ func (t Tally) Add(o Tally) Tally {
 // Tally counts the records that all filters accept.
 func (r Results) Tally(filters ...func(Record) bool) Tally {
 	var t Tally
-next:
-	for _, rec := range r.Records {
-		for _, accepts := range filters {
-			if !accepts(rec) {
-				continue next
-			}
-		}
+	for rec := range r.accepted(filters) {
 		t.Requests++
 		t.ByCause[rec.Cause]++
 	}
 	return t
+}
+
+// Quantile is the time within which that share of the requests that all
+// filters accept, and that were answered, had their answer: the nearest rank,
+// so a latency that was seen. 0 when there are none.
+func (r Results) Quantile(share float64, filters ...func(Record) bool) time.Duration {
+	var took []time.Duration
+	for rec := range r.accepted(filters) {
+		if rec.Cause == Answered {
+			took = append(took, rec.Latency)
+		}
+	}
+	if len(took) == 0 {
+		return 0
+	}
+	slices.Sort(took)
+	rank := int(math.Ceil(share * float64(len(took))))
+	return took[min(max(rank, 1), len(took))-1]
+}
+
+func (r Results) accepted(filters []func(Record) bool) iter.Seq[Record] {
+	return func(yield func(Record) bool) {
+		for _, rec := range r.Records {
+			rejects := func(accepts func(Record) bool) bool { return !accepts(rec) }
+			if !slices.ContainsFunc(filters, rejects) && !yield(rec) {
+				return
+			}
+		}
+	}
 }
 
 // OnFresh accepts requests that had a connection of their own.
@@ -104,3 +130,11 @@ func OnPersistent(r Record) bool { return r.Kind != Fresh }
 
 // With accepts requests of a method.
 func With(m Method) func(Record) bool { return func(r Record) bool { return r.Method == m } }
+
+// EndedWithin accepts requests that ended after one time and not after another.
+func (r Results) EndedWithin(from, to time.Time) func(Record) bool {
+	return func(rec Record) bool {
+		at := r.StartedAt.Add(rec.End())
+		return at.After(from) && !at.After(to)
+	}
+}

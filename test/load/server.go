@@ -15,7 +15,8 @@ const maxConfig = 16 << 10
 //
 //	POST /start    begins a run with the Config in the body; 409 while one goes on
 //	GET  /live     Live of the latest run
-//	POST /stop     ends the run and answers when its last request has ended
+//	POST /stop     ends the run and answers when its last request has ended;
+//	               with wait=false as soon as nothing new is sent
 //	GET  /results  Results of the run, gzipped; 409 while it goes on
 //
 // It serves whoever reaches it: it belongs on a cluster for tests, for as long
@@ -34,15 +35,19 @@ func NewServer(ctx context.Context) *Server { return &Server{ctx: ctx} }
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /start", s.start)
-	mux.HandleFunc("GET /live", s.withRun(func(w http.ResponseWriter, r *Run) { writeJSON(w, r.Live()) }))
-	mux.HandleFunc("POST /stop", s.withRun(func(w http.ResponseWriter, r *Run) {
-		r.Stop()
-		<-r.Done()
-		writeJSON(w, r.Live())
-	}))
+	mux.HandleFunc("GET /live", s.withRun(func(w http.ResponseWriter, _ *http.Request, r *Run) { writeJSON(w, r.Live()) }))
+	mux.HandleFunc("POST /stop", s.withRun(stop))
 	mux.HandleFunc("GET /results", s.withRun(results))
 	mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
 	return mux
+}
+
+func stop(w http.ResponseWriter, req *http.Request, r *Run) {
+	r.Stop()
+	if req.URL.Query().Get("wait") != "false" {
+		<-r.Done()
+	}
+	writeJSON(w, r.Live())
 }
 
 func (s *Server) start(w http.ResponseWriter, req *http.Request) {
@@ -66,8 +71,8 @@ func (s *Server) start(w http.ResponseWriter, req *http.Request) {
 	w.WriteHeader(http.StatusAccepted)
 }
 
-func (s *Server) withRun(f func(http.ResponseWriter, *Run)) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) withRun(f func(http.ResponseWriter, *http.Request, *Run)) http.HandlerFunc {
+	return func(w http.ResponseWriter, req *http.Request) {
 		s.mu.Lock()
 		run := s.run
 		s.mu.Unlock()
@@ -75,12 +80,12 @@ func (s *Server) withRun(f func(http.ResponseWriter, *Run)) http.HandlerFunc {
 			http.Error(w, "nothing was started", http.StatusNotFound)
 			return
 		}
-		f(w, run)
+		f(w, req, run)
 	}
 }
 
 // results leaves the judgement of a run with requests not sent to the reader.
-func results(w http.ResponseWriter, r *Run) {
+func results(w http.ResponseWriter, _ *http.Request, r *Run) {
 	if !r.ended() {
 		http.Error(w, "the run goes on", http.StatusConflict)
 		return

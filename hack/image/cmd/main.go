@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/drain-operator/drain-operator/hack/cache"
 	"github.com/drain-operator/drain-operator/hack/image"
 )
 
@@ -83,7 +84,14 @@ func build(ctx context.Context, o options, specs []image.Spec) error {
 	if err != nil {
 		return err
 	}
+	cacheDir, err := cache.Dir()
+	if err != nil {
+		return err
+	}
 	for i, s := range specs {
+		if s.Debian != nil {
+			s.Debian.Dir, s.Debian.Log = filepath.Join(cacheDir, "debian"), os.Stdout
+		}
 		fmt.Printf("%5.1fs  image %s for %s (%d/%d)…\n", time.Since(start).Seconds(), s.Name, strings.Join(o.platforms, ", "), i+1, len(specs))
 		index, err := image.Build(ctx, ".", s, o.platforms)
 		if err != nil {

@@ -33,6 +33,8 @@ type Drain struct {
 	// Asked is when the deletion was accepted, zero before. Seen from the
 	// test: a few milliseconds late.
 	Asked time.Time
+	// Grace is the one that the deletion was accepted with, in seconds.
+	Grace int64
 	// Gone is when the object was, zero before.
 	Gone time.Time
 }
@@ -77,7 +79,7 @@ func (d *Drains) see(event watch.EventType, pod *corev1.Pod, now time.Time) {
 	}
 	seen.Pod = pod
 	if pod.DeletionTimestamp != nil && seen.Asked.IsZero() {
-		seen.Asked = now
+		seen.Asked, seen.Grace = now, *pod.DeletionGracePeriodSeconds
 	}
 	if event == watch.Deleted {
 		seen.Gone = now

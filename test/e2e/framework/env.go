@@ -28,26 +28,35 @@ type Env struct {
 	Kube   kubernetes.Interface
 }
 
-// Image has the workload at /workload and the load generator at /load. Its name
-// is in the list that `make image` writes, E2E_IMAGES, since a registry may have
-// given it another.
-func Image() string { return image() }
+// Image has the workload at /workload and the load generator at /load.
+func Image() string { return imageOf("drain-examples") }
 
-var image = sync.OnceValue(func() string {
-	list := os.Getenv("E2E_IMAGES")
-	if list == "" {
-		return "drain-operator.dev/drain-examples:dev"
+// imageOf is an image that was built for the suite. Its name is in the list
+// that `make image` writes, E2E_IMAGES, since a registry may have given it
+// another.
+func imageOf(name string) string {
+	list := images()
+	if list == nil {
+		return "drain-operator.dev/" + name + ":dev"
 	}
-	data, err := os.ReadFile(list)
-	Expect(err).NotTo(HaveOccurred())
-	var images map[string]struct{ Name, Digest string }
-	Expect(json.Unmarshal(data, &images)).To(Succeed())
-	Expect(images).To(HaveKey("drain-examples"), list)
-	name := images["drain-examples"].Name
-	if tag := strings.LastIndex(name, ":"); tag > strings.LastIndex(name, "/") {
-		name = name[:tag]
+	Expect(list).To(HaveKey(name), os.Getenv("E2E_IMAGES"))
+	repository := list[name].Name
+	if tag := strings.LastIndex(repository, ":"); tag > strings.LastIndex(repository, "/") {
+		repository = repository[:tag]
 	}
-	return name + "@" + images["drain-examples"].Digest
+	return repository + "@" + list[name].Digest
+}
+
+type image struct{ Name, Digest string }
+
+// images is nil where there is no list.
+var images = sync.OnceValue(func() (list map[string]image) {
+	if path := os.Getenv("E2E_IMAGES"); path != "" {
+		data, err := os.ReadFile(path)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(json.Unmarshal(data, &list)).To(Succeed())
+	}
+	return list
 })
 
 // Connect reaches the cluster that KUBECONFIG names.

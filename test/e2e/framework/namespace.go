@@ -70,6 +70,8 @@ func (e *Env) remove(ctx context.Context, name string) error {
 // until it is gone.
 func (e *Env) RemoveLeftovers(ctx context.Context) {
 	GinkgoHelper()
+	Expect(e.removeRoles(ctx)).To(Succeed())
+	Expect(e.removeSources(ctx)).To(Succeed())
 	var found corev1.NamespaceList
 	Expect(e.Client.List(ctx, &found, client.HasLabels{labelSuite})).To(Succeed())
 	for _, ns := range found.Items {

@@ -11,6 +11,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -20,7 +21,12 @@ const (
 	operatorNamespace = "drain-operator-system"
 	operatorName      = "drain-operator"
 	operatorLease     = "drain-operator"
+	sourcesSecret     = "drain-operator-latency-sources"
+	sourcesMount      = "/etc/drain-operator/latency-sources"
 )
+
+// sourcesKey is the file in that mount.
+const sourcesKey = "sources.yaml"
 
 // operator is the namespace of the operator, with the verbs of any other.
 func (e *Env) operator() *Namespace { return &Namespace{Env: e, Name: operatorNamespace} }
@@ -73,19 +79,52 @@ func (e *Env) WithoutOperator(ctx context.Context) (start func(context.Context))
 // that it has, until the spec or container of specs ends.
 func (e *Env) OperatorFlags(ctx context.Context, flags ...string) {
 	GinkgoHelper()
-	ns := e.operator()
-	before := Get(ctx, ns, operatorName, &appsv1.Deployment{})
-	set := func(ctx context.Context, args []string) {
-		GinkgoHelper()
-		Change(ctx, ns, operatorName, &appsv1.Deployment{}, func(d *appsv1.Deployment) {
-			d.Spec.Template.Spec.Containers[0].Args = args
-		})
-		e.AwaitOperator(ctx)
-		e.awaitOldReplicasGone(ctx)
-	}
-	args := before.Spec.Template.Spec.Containers[0].Args
-	DeferCleanup(func(ctx SpecContext) { set(ctx, args) }, NodeTimeout(long))
-	set(ctx, slices.Concat(args, flags))
+	before := e.operatorArgs(ctx)
+	DeferCleanup(func(ctx SpecContext) { e.restartOperator(ctx, before) }, NodeTimeout(long))
+	e.restartOperator(ctx, slices.Concat(before, flags))
+}
+
+// LatencySources starts the operator with these sources of latency and further
+// flags, until the suite ends. Whether the operator gets its old ones back then
+// is not waited for.
+func (e *Env) LatencySources(ctx context.Context, sources string, flags ...string) {
+	GinkgoHelper()
+	before := e.operatorArgs(ctx)
+	DeferCleanup(func(ctx SpecContext) error {
+		e.setOperatorArgs(ctx, before)
+		return e.removeSources(ctx)
+	}, NodeTimeout(long))
+	e.operator().Create(ctx, &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: sourcesSecret, Labels: map[string]string{labelSuite: "true"}},
+		StringData: map[string]string{sourcesKey: sources},
+	})
+	e.restartOperator(ctx, slices.Concat(before, []string{"--latency-sources=" + sourcesMount + "/" + sourcesKey}, flags))
+}
+
+// removeSources removes the Secret that LatencySources made.
+func (e *Env) removeSources(ctx context.Context) error {
+	return e.Client.DeleteAllOf(ctx, &corev1.Secret{}, client.InNamespace(operatorNamespace), client.HasLabels{labelSuite})
+}
+
+func (e *Env) operatorArgs(ctx context.Context) []string {
+	GinkgoHelper()
+	return Get(ctx, e.operator(), operatorName, &appsv1.Deployment{}).Spec.Template.Spec.Containers[0].Args
+}
+
+func (e *Env) setOperatorArgs(ctx context.Context, args []string) {
+	GinkgoHelper()
+	Change(ctx, e.operator(), operatorName, &appsv1.Deployment{}, func(d *appsv1.Deployment) {
+		d.Spec.Template.Spec.Containers[0].Args = args
+	})
+}
+
+// restartOperator returns when only replicas with these flags are left.
+func (e *Env) restartOperator(ctx context.Context, args []string) {
+	GinkgoHelper()
+	e.setOperatorArgs(ctx, args)
+	e.AwaitOperator(ctx)
+	e.awaitOldReplicasGone(ctx)
+	e.Leader(ctx) // not one of the old
 }
 
 // awaitOldReplicasGone waits until no replica of an earlier configuration

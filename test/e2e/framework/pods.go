@@ -81,6 +81,9 @@ func (b *PodBuilder) Status(mode string) *PodBuilder {
 	return b.Args("-status="+mode, fmt.Sprintf("-status-addr=:%d", StatusPort))
 }
 
+// Scraped lets Prometheus read the metrics page at the drain status.
+func (b *PodBuilder) Scraped() *PodBuilder { return b.Label(labelScraped, "yes") }
+
 // Hook gives the last container a preStop hook of its own, a sleep.
 func (b *PodBuilder) Hook(sleepSeconds int64) *PodBuilder {
 	b.last().Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: sleepSeconds}}}

@@ -83,6 +83,44 @@ func (b *PolicyBuilder) MaxHold(seconds int32) *PolicyBuilder {
 	return b
 }
 
+// Selects makes it one for the pods labelled app: name.
+func (b *PolicyBuilder) Selects(name string) *PolicyBuilder {
+	b.policy.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": name}}
+	return b
+}
+
+// Observe makes it one that changes nothing.
+func (b *PolicyBuilder) Observe() *PolicyBuilder {
+	b.policy.Spec.Mode = v1alpha1.ModeObserve
+	return b
+}
+
+// PodMetrics sees the latency on the workload's own page, without its probes.
+func (b *PolicyBuilder) PodMetrics() *PolicyBuilder {
+	b.policy.Spec.GracePeriod.Latency = &v1alpha1.Latency{PodMetrics: &v1alpha1.PodMetricsLatency{
+		Port: intstr.FromString("status"), Histogram: latencyHistogram,
+		Exclude: []v1alpha1.LabelValues{{Label: "path", Values: []string{"/healthz", "/readyz"}}},
+	}}
+	return b
+}
+
+// Prometheus sees the latency of the work in a Prometheus of RunPrometheus.
+func (b *PolicyBuilder) Prometheus(name string) *PolicyBuilder {
+	b.policy.Spec.GracePeriod.Latency = &v1alpha1.Latency{Prometheus: &v1alpha1.PrometheusLatency{
+		Source: name,
+		Query:  `sum by (le) (increase(` + latencyHistogram + `_bucket{path="/work",pod=~"{{ pods }}"}[{{ window }}]))`,
+	}}
+	return b
+}
+
+// Window is how far back is looked, and for how long a shorter grace must have
+// been enough. Both in seconds.
+func (b *PolicyBuilder) Window(seconds, stabilization int32) *PolicyBuilder {
+	b.policy.Spec.GracePeriod.WindowSeconds = seconds
+	b.policy.Spec.GracePeriod.StabilizationWindowSeconds = &stabilization
+	return b
+}
+
 // With edits the spec in a way that has no verb of its own.
 func (b *PolicyBuilder) With(edit func(*v1alpha1.DrainPolicySpec)) *PolicyBuilder {
 	edit(&b.policy.Spec)

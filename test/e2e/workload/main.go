@@ -12,7 +12,8 @@
 //
 //	/drain-status  the drain-status protocol, with long-poll
 //	/idle          204 when nothing is in flight, 503 otherwise
-//	/metrics       a Prometheus page with workload_in_flight
+//	/metrics       a Prometheus page with workload_in_flight and the histogram
+//	               workload_request_duration_seconds
 //	/drain         takes the notification
 package main
 
@@ -32,6 +33,7 @@ type options struct {
 	addr        string
 	podIPOnly   bool
 	term        string
+	exitAfter   time.Duration
 	statusAddr  string
 	status      string
 	fillMiB     int
@@ -46,6 +48,7 @@ func main() {
 	flag.StringVar(&o.addr, "addr", ":8080", "address of the work")
 	flag.BoolVar(&o.podIPOnly, "listen-pod-ip", false, "listen on the address in POD_IP only")
 	flag.StringVar(&o.term, "term", "exit", "on SIGTERM: exit | shutdown | ignore")
+	flag.DurationVar(&o.exitAfter, "exit-after", 0, "on SIGTERM with -term=exit: how long flushing and closing take")
 	flag.StringVar(&o.statusAddr, "status-addr", "", "address of the drain status; none when empty")
 	flag.StringVar(&o.status, "status", "ok", "drain status: ok | hang | garbage | huge | redirect | http500 | closes | gone")
 	flag.IntVar(&o.fillMiB, "fill-memory", 0, "grow to this resident size, in MiB")
@@ -81,7 +84,7 @@ func run(o options) error {
 		return err
 	case <-term:
 	}
-	return end(o.term, w, stop)
+	return end(o, w, stop)
 }
 
 // serveWork answers requests, or relays connections to what does. stop ends it
@@ -117,10 +120,11 @@ func (o options) listen(addr string) (net.Listener, error) {
 }
 
 // end does what the test wants to happen on SIGTERM.
-func end(how string, w *work, stop func() error) error {
+func end(o options, w *work, stop func() error) error {
 	w.report("sigterm")
-	switch how {
+	switch o.term {
 	case "exit":
+		time.Sleep(o.exitAfter)
 		return nil
 	case "shutdown":
 		err := stop()
@@ -129,5 +133,5 @@ func end(how string, w *work, stop func() error) error {
 	case "ignore":
 		select {} // until SIGKILL
 	}
-	return fmt.Errorf("-term %q is none of exit, shutdown and ignore", how)
+	return fmt.Errorf("-term %q is none of exit, shutdown and ignore", o.term)
 }

@@ -65,10 +65,7 @@ func honest(w *work) http.Handler {
 		}
 		rw.WriteHeader(http.StatusNoContent)
 	})
-	mux.HandleFunc("GET /metrics", func(rw http.ResponseWriter, _ *http.Request) {
-		inFlight, _, _ := w.look()
-		fmt.Fprintf(rw, "# TYPE workload_in_flight gauge\nworkload_in_flight{kind=\"http\"} %d\nworkload_in_flight{kind=\"stuck\"} 7\n", inFlight)
-	})
+	mux.Handle("GET /metrics", w.metrics.page())
 	mux.HandleFunc("POST /drain", w.notified)
 	return mux
 }

@@ -16,6 +16,7 @@ const maxWork = 2 * time.Minute
 // work is what the server owes and has done.
 type work struct {
 	reporter *reporter
+	metrics  *metrics
 	polite   bool
 	flush    bool
 
@@ -32,14 +33,16 @@ type work struct {
 }
 
 func newWork(r *reporter, polite, flush bool) *work {
-	return &work{reporter: r, polite: polite, flush: flush, changed: make(chan struct{}), deadlocked: make(chan struct{})}
+	w := &work{reporter: r, polite: polite, flush: flush, changed: make(chan struct{}), deadlocked: make(chan struct{})}
+	w.metrics = newMetrics(func() int { inFlight, _, _ := w.look(); return inFlight })
+	return w
 }
 
 func (w *work) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("/work", w.serve)
-	mux.HandleFunc("/healthz", w.health)
-	mux.HandleFunc("/readyz", w.health)
+	for path, handler := range map[string]http.HandlerFunc{"/work": w.serve, "/healthz": w.health, "/readyz": w.health} {
+		mux.HandleFunc(path, w.metrics.timed(path, handler))
+	}
 	mux.HandleFunc("/deadlock", func(http.ResponseWriter, *http.Request) {
 		w.deadlock.Do(func() { close(w.deadlocked) })
 	})

@@ -110,6 +110,14 @@ func (p *Pod) Live(ctx context.Context) (load.Live, error) {
 	return live, p.get(ctx, "live", &live)
 }
 
+// Stop sends nothing new. It does not wait for what is under way; Finish does.
+func (p *Pod) Stop(ctx context.Context) error {
+	if _, err := p.proxy(p.rest.Post(), "stop").Param("wait", "false").DoRaw(ctx); err != nil {
+		return fmt.Errorf("stopping load: %w", withAnswer(err))
+	}
+	return nil
+}
+
 // Finish ends the run, waits for its last request and fetches what it saw. It
 // is an error if requests were due and not sent.
 func (p *Pod) Finish(ctx context.Context) (load.Results, error) {

@@ -58,6 +58,33 @@ func TestRunThroughTheAPIServer(t *testing.T) {
 	}
 }
 
+// What is under way when the sending stops is told as ever.
+func TestStopDoesNotWait(t *testing.T) {
+	arrived, release := make(chan struct{}, 1000), make(chan struct{})
+	work := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		arrived <- struct{}{}
+		<-release
+	}))
+	defer work.Close()
+	p := reached(t)
+	if err := p.Begin(t.Context(), load.Config{Target: work.URL + "/work", BusyConns: 2}); err != nil {
+		t.Fatal(err)
+	}
+	<-arrived
+	<-arrived
+	if err := p.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	close(release)
+	res, err := p.Finish(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := res.Tally(); got.Requests != 2 || got.Failed() > 0 {
+		t.Errorf("tally is %+v, want the two that were under way", got)
+	}
+}
+
 func TestErrorsSayWhatTheGeneratorSaid(t *testing.T) {
 	p := reached(t)
 	for name, tc := range map[string]struct {

@@ -48,20 +48,18 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	started := time.Now()
-	cells, err := demo.Run(ctx, config, cfg, out)
+	seen, err := demo.Run(ctx, config, cfg, out)
 	if err != nil {
 		return err
 	}
-	return show(demo.Conclude(cells, cfg, started), report, out)
+	return show(demo.Conclude(seen, cfg, started), report, out)
 }
 
-// show writes the table and the report, and is an error if a claim failed.
+// show writes the tables and the report, and is an error if a claim failed.
 func show(r demo.Report, path string, out io.Writer) error {
-	fmt.Fprintln(out)
-	if err := demo.WriteTable(out, r.Figures); err != nil {
+	if err := writeTables(r, out); err != nil {
 		return err
 	}
-	fmt.Fprintln(out)
 	for _, s := range r.Others() {
 		fmt.Fprintln(out, "  other ", s)
 	}
@@ -74,9 +72,31 @@ func show(r demo.Report, path string, out io.Writer) error {
 	if err := writeReport(r, path); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "\n%s\nreport: %s\n", r.Headline(), path)
+	fmt.Fprintf(out, "\n%s\n", r.Headline())
+	if r.Grace != nil && len(r.Cells) > 0 {
+		fmt.Fprintln(out, r.Grace.Headline())
+	}
+	fmt.Fprintln(out, "report:", path)
 	if !r.Verdict.OK {
 		return errNotShown
+	}
+	return nil
+}
+
+// writeTables writes one table per chapter.
+func writeTables(r demo.Report, out io.Writer) error {
+	fmt.Fprintln(out)
+	if len(r.Cells) > 0 {
+		if err := demo.WriteTable(out, r.Figures); err != nil {
+			return err
+		}
+		fmt.Fprintln(out)
+	}
+	if r.Grace != nil {
+		if err := demo.WriteGraceTable(out, r.Grace.Figures); err != nil {
+			return err
+		}
+		fmt.Fprintln(out)
 	}
 	return nil
 }
@@ -99,6 +119,7 @@ func flags(args []string) (cfg demo.Config, report string, err error) {
 	fs.StringVar(&cfg.Image, "image", "", "image of examples and load generator, instead of the one in -images")
 	fs.StringVar(&cfg.Examples, "examples", cfg.Examples, "folder of the examples")
 	fs.StringVar(&report, "report", "reports/demo.html", "where to write the report")
+	chapters := fs.String("chapters", "rollout,grace", "chapters to run: rollouts with and without a policy, and the grace period")
 	workloads := fs.String("workloads", strings.Join(cfg.Workloads, ","), "examples to run")
 	treatments := fs.String("treatments", "none,sleep,policy", "what is done about cut requests")
 	fs.IntVar(&cfg.Restarts, "restarts", cfg.Restarts, "rolling restarts per workload and treatment")
@@ -108,7 +129,10 @@ func flags(args []string) (cfg demo.Config, report string, err error) {
 		return cfg, "", err
 	}
 	cfg.Workloads = strings.Split(*workloads, ",")
-	cfg.Treatments = nil
+	cfg.Chapters, cfg.Treatments = nil, nil
+	for c := range strings.SplitSeq(*chapters, ",") {
+		cfg.Chapters = append(cfg.Chapters, demo.Chapter(c))
+	}
 	for t := range strings.SplitSeq(*treatments, ",") {
 		cfg.Treatments = append(cfg.Treatments, demo.Treatment(t))
 	}
