@@ -79,7 +79,7 @@ app.kubernetes.io/name: drain-operator
 - --metrics-address=:{{ int .Values.metrics.port }}
 - --leader-elect={{ .Values.leaderElect }}
 {{- if include "drain-operator.latencySecret" . }}
-- --latency-sources=/etc/drain-operator/latency/sources.yaml
+- --latency-sources=/etc/drain-operator/latency-sources/sources.yaml
 {{- end }}
 - --latency-period={{ .Values.latency.period }}
 - --node-removal-wait={{ .Values.nodeRemovalWait }}
