@@ -12,7 +12,7 @@ const maxPooledBytes = 256 << 10
 // in a round, and each would grow one of its own.
 var buffers = sync.Pool{New: func() any { return &bytes.Buffer{} }}
 
-func takeBuffer() *bytes.Buffer { return buffers.Get().(*bytes.Buffer) } //nolint:errcheck,forcetypeassert // nothing else is in it
+func takeBuffer() *bytes.Buffer { return buffers.Get().(*bytes.Buffer) } //nolint:forcetypeassert // nothing else is in it
 
 // giveBack lets the next page have a buffer, unless it has become too large.
 func giveBack(b *bytes.Buffer) {
