@@ -1,5 +1,6 @@
 // Command drain-operator runs the operator: the injection webhook in every
-// replica, the controllers in one of them.
+// replica, the controllers in one of them. `drain-operator check` asks a running
+// one whether it answers.
 package main
 
 import (
@@ -50,6 +51,9 @@ func main() {
 }
 
 func start(args []string) error {
+	if len(args) > 0 && args[0] == "check" {
+		return check(ctrl.SetupSignalHandler(), args[1:], os.Stdout)
+	}
 	o, err := parseOptions(args)
 	if err != nil {
 		return err

@@ -47,6 +47,7 @@ func newManager(config *rest.Config, scheme *runtime.Scheme, serving *certs.Serv
 		Scheme:                 scheme,
 		Cache:                  cacheOptions(o.namespace, ceilings),
 		HealthProbeBindAddress: o.healthAddress,
+		PprofBindAddress:       o.pprofAddress,
 		Metrics: metricsserver.Options{
 			BindAddress:    o.metricsAddress,
 			SecureServing:  true,
@@ -75,7 +76,7 @@ func cacheOptions(namespace string, ceilings condition.Ceilings) cache.Options {
 	return cache.Options{
 		DefaultTransform: store.Trim,
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Pod{}:  {Transform: store.TrimPod},
+			&corev1.Pod{}:  {Transform: store.PodTrim()},
 			&corev1.Node{}: {Transform: store.TrimNode(ceilings)},
 			&corev1.Secret{}: {Namespaces: map[string]cache.Config{
 				namespace: {FieldSelector: byName(certSecret)},

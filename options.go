@@ -41,6 +41,7 @@ type options struct {
 	certOverlap        time.Duration
 	healthAddress      string
 	metricsAddress     string
+	pprofAddress       string
 	leaderElect        bool
 	latencySources     string
 	latencyPeriod      time.Duration
@@ -55,6 +56,7 @@ func parseOptions(args []string) (options, error) {
 	var o options
 	flags := pflag.NewFlagSet("drain-operator", pflag.ContinueOnError)
 	flags.SortFlags = false
+	flags.Usage = func() { printHelp(flags) }
 	o.addFlags(flags)
 	if err := flags.Parse(args); err != nil {
 		return options{}, err
@@ -66,20 +68,21 @@ func parseOptions(args []string) (options, error) {
 }
 
 func (o *options) addFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.agentImage, "agent-image", "", "image of the drain agent, by digest: registry/name@sha256:... (required)")
-	flags.StringVar(&o.agentDelivery, "agent-delivery", deliveryAuto, "how the agent gets into pods: ImageVolume, InitContainer, or Auto for an image volume where every Linux node can mount one")
+	flags.StringVar(&o.agentImage, "agent-image", "", "`image` of the drain agent, by digest: registry/name@sha256:... (required)")
+	flags.StringVar(&o.agentDelivery, "agent-delivery", deliveryAuto, "`how` the agent gets into pods: ImageVolume, InitContainer, or Auto for an image volume where every Linux node can mount one")
 	flags.BoolVar(&o.avoidEmptyDir, "avoid-emptydir", true, "give pods that a plain kubectl drain evicts the native sleep hook where the agent would need an emptyDir, which makes it refuse them")
-	flags.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the operator itself (default: $POD_NAMESPACE)")
-	flags.StringVar(&o.owner, "owner", "drain-operator", "ClusterRole that owns the webhook configuration: deleting it deletes the configuration; empty when run outside a cluster")
-	flags.StringSliceVar(&o.excludedNamespaces, "excluded-namespaces", nil, "further namespaces that are left alone whatever policies they hold, separated by commas")
-	flags.IntVar(&o.webhookPort, "webhook-port", 9443, "port of the webhook server")
-	flags.StringVar(&o.webhookURL, "webhook-url", "", "https://host:port where the API server reaches the webhook server, when that is not the Service drain-operator-webhook")
+	flags.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "`namespace` of the operator itself (default: $POD_NAMESPACE)")
+	flags.StringVar(&o.owner, "owner", "drain-operator", "`ClusterRole` that owns the webhook configuration: deleting it deletes the configuration; empty when run outside a cluster")
+	flags.StringSliceVar(&o.excludedNamespaces, "excluded-namespaces", nil, "further `namespaces` that are left alone whatever policies they hold, separated by commas")
+	flags.IntVar(&o.webhookPort, "webhook-port", 9443, "`port` of the webhook server")
+	flags.StringVar(&o.webhookURL, "webhook-url", "", "`https://host:port` where the API server reaches the webhook server, when that is not the Service drain-operator-webhook")
 	flags.DurationVar(&o.certValidity, "cert-validity", 365*24*time.Hour, "validity of the webhook's certificate; it is renewed when a third is left")
 	flags.DurationVar(&o.certOverlap, "cert-overlap", 10*time.Minute, "least time between the steps of a certificate's rotation")
-	flags.StringVar(&o.healthAddress, "health-probe-address", ":8081", "address of /healthz and /readyz")
-	flags.StringVar(&o.metricsAddress, "metrics-address", ":8443", "address of /metrics, served over TLS to those who may read it; 0 serves none")
+	flags.StringVar(&o.healthAddress, "health-probe-address", ":8081", "`address` of /healthz and /readyz")
+	flags.StringVar(&o.metricsAddress, "metrics-address", ":8443", "`address` of /metrics, served over TLS to those who may read it; 0 serves none")
+	flags.StringVar(&o.pprofAddress, "pprof-address", "", "`address` of /debug/pprof, for anybody who can reach it: keep it on loopback, as 127.0.0.1:6060, and use kubectl port-forward; none when empty")
 	flags.BoolVar(&o.leaderElect, "leader-elect", true, "run the controllers in one replica at a time; every replica serves the webhook")
-	flags.StringVar(&o.latencySources, "latency-sources", "", "file with the Prometheus servers that policies may name as sources of latency (see docs/latency-sources.md); none when empty")
+	flags.StringVar(&o.latencySources, "latency-sources", "", "`file` with the Prometheus servers that policies may name as sources of latency (see docs/latency-sources.md); none when empty")
 	flags.DurationVar(&o.latencyPeriod, "latency-period", 30*time.Second, "time between two looks at the latency of a policy's pods")
 	flags.DurationVar(&o.nodeRemovalWait, "node-removal-wait", 10*time.Minute, "how long whoever removes nodes waits for a pod, as the cluster autoscaler's --max-graceful-termination-sec; 0 when nobody does")
 	flags.StringSliceVar(&o.spotNotices, "spot-notices", []string{
@@ -88,7 +91,7 @@ func (o *options) addFlags(flags *pflag.FlagSet) {
 		"cloud.google.com/gke-spot=true:30s",
 		"cloud.google.com/gke-preemptible=true:30s",
 		"kubernetes.azure.com/scalesetpriority=spot:30s",
-	}, "labels of nodes that may be taken away, and the notice that they get: label=value:duration, separated by commas")
+	}, "labels of nodes that may be taken away, and the notice that they get: `label=value:duration`, separated by commas")
 	goFlags := flag.NewFlagSet("", flag.ContinueOnError)
 	o.logging.BindFlags(goFlags)
 	flags.AddGoFlagSet(goFlags)
@@ -116,6 +119,10 @@ func (o *options) validate() error {
 		check(len(validation.IsDNS1123Label(name)) == 0, "--excluded-namespaces: %q is not a namespace's name", name)
 	}
 	check(o.webhookPort > 0 && o.webhookPort < 65536, "--webhook-port must be from 1 to 65535, not %d", o.webhookPort)
+	if o.pprofAddress != "" {
+		_, _, err := net.SplitHostPort(o.pprofAddress)
+		check(err == nil, "--pprof-address must be host:port, not %q", o.pprofAddress)
+	}
 	check(o.certOverlap >= time.Second && o.certOverlap <= o.certValidity/10,
 		"--cert-overlap must be at least 1s and at most a tenth of --cert-validity (%s), not %s", o.certValidity, o.certOverlap)
 	check(o.latencyPeriod >= time.Second && o.latencyPeriod <= 10*time.Minute, "--latency-period must be from 1s to 10m, not %s", o.latencyPeriod)

@@ -2,6 +2,9 @@ package main
 
 import (
 	"errors"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +35,8 @@ func TestParseOptions(t *testing.T) {
 		"a URL without TLS":           {[]string{"--agent-image=" + digest, "--webhook-url=http://127.0.0.1:9443"}, "--webhook-url must be https://host:port"},
 		"a URL with a path":           {[]string{"--agent-image=" + digest, "--webhook-url=https://a/b"}, "--webhook-url must be https://host:port"},
 		"a namespace that is no name": {[]string{"--agent-image=" + digest, "--excluded-namespaces=a,B"}, `"B" is not a namespace's name`},
+		"profiles on loopback":        {[]string{"--agent-image=" + digest, "--pprof-address=127.0.0.1:6060"}, ""},
+		"profiles nowhere":            {[]string{"--agent-image=" + digest, "--pprof-address=6060"}, `--pprof-address must be host:port, not "6060"`},
 		"an overlap too long":         {[]string{"--agent-image=" + digest, "--cert-validity=1h"}, "--cert-overlap must be at least 1s and at most a tenth"},
 		"looks too often":             {[]string{"--agent-image=" + digest, "--latency-period=10ms"}, "--latency-period must be from 1s to 10m"},
 		"no notices":                  {[]string{"--agent-image=" + digest, "--spot-notices="}, ""},
@@ -56,6 +61,53 @@ func TestParseOptions(t *testing.T) {
 	}
 	if _, err := parseOptions([]string{"--help"}); !errors.Is(err, pflag.ErrHelp) {
 		t.Errorf("--help: %v", err)
+	}
+}
+
+// The help is for a terminal.
+func TestHelp(t *testing.T) {
+	var o options
+	var help strings.Builder
+	flags := pflag.NewFlagSet("drain-operator", pflag.ContinueOnError)
+	flags.SortFlags = false
+	flags.SetOutput(&help)
+	o.addFlags(flags)
+	printHelp(flags)
+	for line := range strings.Lines(help.String()) {
+		// What has no space, as a default with many elements, cannot be broken.
+		long := slices.ContainsFunc(strings.Fields(line), func(word string) bool { return len(word) > 50 })
+		if len(line) > helpColumns+1 && !long {
+			t.Errorf("%d columns: %s", len(line), line)
+		}
+	}
+	flags.VisitAll(func(f *pflag.Flag) {
+		if !strings.Contains(help.String(), "--"+f.Name+" ") {
+			t.Errorf("no --%s", f.Name)
+		}
+	})
+}
+
+// docs/operations.md has every flag, and no other.
+func TestFlagsAreDocumented(t *testing.T) {
+	content, err := os.ReadFile("docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var o options
+	var want, got []string
+	flags := pflag.NewFlagSet("drain-operator", pflag.ContinueOnError)
+	o.addFlags(flags)
+	flags.VisitAll(func(f *pflag.Flag) {
+		if !strings.HasPrefix(f.Name, "zap-") && f.Name != "kubeconfig" {
+			want = append(want, f.Name)
+		}
+	})
+	for _, row := range regexp.MustCompile("(?m)^\\| `--([a-z-]+)` \\|").FindAllStringSubmatch(string(content), -1) {
+		got = append(got, row[1])
+	}
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-flags +documented):\n%s", diff)
 	}
 }
 

@@ -219,12 +219,14 @@ func TestContainerOf(t *testing.T) {
 }
 
 func TestPodsThatTellNothingWakeNobody(t *testing.T) {
-	quiet := func(p *corev1.Pod) { p.Status.PodIP, p.ResourceVersion = "10.0.0.1", "2" }
+	quiet := func(p *corev1.Pod) { p.Status.StartTime, p.ResourceVersion = &metav1.Time{Time: start}, "2" }
 	tests := map[string]struct {
 		edit func(*corev1.Pod)
 		want bool
 	}{
-		"addresses":   {edit: quiet},
+		"start time":  {edit: quiet},
+		"address":     {edit: func(p *corev1.Pod) { p.Status.PodIP = "10.0.0.1" }, want: true},
+		"phase":       {edit: func(p *corev1.Pod) { p.Status.Phase = corev1.PodPending }, want: true},
 		"labels":      {edit: func(p *corev1.Pod) { p.Labels["app"] = "db" }, want: true},
 		"annotations": {edit: func(p *corev1.Pod) { p.Annotations[v1alpha1.AnnotationInjectedBy] = "web/2" }, want: true},
 		"deletion":    {edit: func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: start} }, want: true},

@@ -175,11 +175,13 @@ func TestANewLeaderGoesOnFromTheStatus(t *testing.T) {
 }
 
 func TestOnlyRunningCoveredPodsAreLookedAt(t *testing.T) {
-	pending, ending, other := pod(2), pod(3), pod(4)
+	pending, ending, other, finished, elsewhere := pod(2), pod(3), pod(4), pod(5), pod(6)
 	pending.Status.Phase = corev1.PodPending
 	ending.DeletionTimestamp, ending.Finalizers = ptr.To(metav1.NewTime(start)), []string{"test/stays"}
 	other.Labels["app"] = "other"
-	w := newGraceWorld(t, tunedPolicy(), pod(1), pending, ending, other)
+	finished.Status.Phase = corev1.PodSucceeded // its address may be another's by now
+	elsewhere.Namespace = "another"
+	w := newGraceWorld(t, tunedPolicy(), pod(1), pending, ending, other, finished, elsewhere)
 	w.round()
 	var names []string
 	for _, p := range w.observer.asked[0].Pods {

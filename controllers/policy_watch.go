@@ -20,8 +20,8 @@ import (
 
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
-// podChanged passes on the changes of a pod that can change a status. Most are
-// not: probes, IPs, start times.
+// podChanged passes on the changes of a pod that can change a status, or whose
+// latency is looked at and where. Most are not: probes, conditions, start times.
 func podChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok1 := e.ObjectOld.(*corev1.Pod)
@@ -33,7 +33,8 @@ func podChanged() predicate.Predicate {
 func tells(before, after *corev1.Pod) bool {
 	return !maps.Equal(before.Labels, after.Labels) ||
 		!maps.Equal(before.Annotations, after.Annotations) ||
-		condition.Ended(before) != condition.Ended(after) ||
+		before.Status.Phase != after.Status.Phase ||
+		before.Status.PodIP != after.Status.PodIP ||
 		(before.DeletionTimestamp == nil) != (after.DeletionTimestamp == nil) ||
 		agentTells(before, after)
 }

@@ -56,6 +56,10 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	}
 	r := newPolicyReconciler(mgr.GetClient(), mgr.GetAPIReader(), o)
 	r.recorder = mgr.GetEventRecorder(eventSource)
+	var err error
+	if r.surveys.pods, err = cachedPods(ctx, mgr.GetCache()); err != nil {
+		return err
+	}
 	if err := r.tracker.Watch(ctx, mgr, r.forget); err != nil {
 		return fmt.Errorf("tracking drains: %w", err)
 	}
@@ -73,7 +77,7 @@ func newPolicyReconciler(c client.Client, uncached client.Reader, o Options) *Po
 		metrics:   o.Metrics,
 		tracker:   NewTracker(o.Clock, o.Metrics.Dropped),
 		canaries:  &canaries{client: c, uncached: uncached, clock: o.Clock, options: o.Plan, last: map[types.UID]attempt{}},
-		surveys:   &surveys{cache: c, clock: o.Clock, options: o.Plan, made: map[string]*survey{}},
+		surveys:   &surveys{cache: c, pods: podsIn(c), clock: o.Clock, options: o.Plan, made: map[string]*survey{}},
 		doubts:    &doubts{open: map[types.UID]doubt{}},
 		looks:     newLooks(),
 		graces:    o.Graces,

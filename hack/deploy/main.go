@@ -1,5 +1,6 @@
-// Command deploy writes a kustomization that installs the operator with the
-// images that `make image` has built or `make image-push` has pushed.
+// Command deploy writes a kustomization and a Helm chart that install the
+// operator with the images that `make image` has built or `make image-push` has
+// pushed.
 package main
 
 import (
@@ -23,15 +24,16 @@ type ref struct {
 func main() {
 	images := flag.String("images", "dist/images.json", "`file` that says what the images are called")
 	out := flag.String("out", "dist/deploy", "`folder` to write, below the repository's root")
+	chart := flag.String("chart", "dist/chart/drain-operator", "`folder` to write the chart to")
 	args := flag.String("args", "", "further `flags` of the operator, separated by spaces")
 	flag.Parse()
-	if err := write(*images, *out, strings.Fields(*args)); err != nil {
+	if err := write(*images, *out, *chart, strings.Fields(*args)); err != nil {
 		fmt.Fprintln(os.Stderr, "deploy:", err)
 		os.Exit(1)
 	}
 }
 
-func write(images, out string, args []string) error {
+func write(images, out, chart string, args []string) error {
 	data, err := os.ReadFile(images)
 	if err != nil {
 		return err
@@ -51,7 +53,10 @@ func write(images, out string, args []string) error {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(out, "kustomization.yaml"), overlay, 0o644)
+	if err := os.WriteFile(filepath.Join(out, "kustomization.yaml"), overlay, 0o644); err != nil {
+		return err
+	}
+	return writeChart("charts/drain-operator", chart, refs)
 }
 
 // kustomization is an overlay of base: the operator's image, the agent's as

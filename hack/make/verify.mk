@@ -8,7 +8,7 @@ lint: $(LINTER) ## Run the linters.
 	$(LINTER) run ./...
 
 .PHONY: verify
-verify: verify-generated verify-modules lint verify-clean ## Check that generated code is up to date, modules are tidy, linters are content.
+verify: verify-generated verify-modules verify-licences lint verify-vulnerabilities verify-clean ## Check that generated code is up to date, modules are tidy, licences are allowed, linters are content, no vulnerability is known.
 
 .PHONY: verify-generated
 verify-generated: generate
@@ -18,6 +18,24 @@ verify-generated: generate
 verify-modules:
 	@for dir in . $$(git ls-files | grep -E '^hack/.*go\.mod$$' | xargs -n1 dirname); do \
 	  (cd $$dir && go mod tidy -diff >/dev/null) || { echo "$$dir: run 'go mod tidy'" >&2; exit 1; }; done
+
+.PHONY: licences
+licences: ## List the licences of what is shipped, in docs/licences.md.
+	go run ./hack/licences
+
+.PHONY: verify-licences
+verify-licences:
+	@go run ./hack/licences -check
+
+# A copy of the database: VULNDB=file:///path. Where the database cannot be
+# reached this says loudly that nothing was checked, and goes on, unless
+# VULNDB_REQUIRED=true.
+VULNDB ?= https://vuln.go.dev
+VULNDB_REQUIRED ?= false
+
+.PHONY: verify-vulnerabilities
+verify-vulnerabilities: $(BIN)/govulncheck ## Check the dependencies for known vulnerabilities, where the database can be reached.
+	@go run ./hack/vulncheck -govulncheck $< -db '$(VULNDB)' -require=$(VULNDB_REQUIRED) ./...
 
 # Compares with what was there when make began only in CI, where the tree is a
 # fresh clone; by hand it also names work in progress.

@@ -84,8 +84,9 @@ func isDelimited(parameters map[string]string) bool {
 // readText gives the parser the lines of the histogram alone: the rest of a
 // page costs next to nothing then, and cannot break anything.
 func (s series) readText(page io.Reader, total *total) error {
-	lines, err := s.linesOf(page)
-	if err != nil {
+	lines := takeBuffer()
+	defer giveBack(lines)
+	if err := s.linesOf(page, lines); err != nil {
 		return err
 	}
 	parser := expfmt.NewTextParser(model.LegacyValidation)
@@ -101,10 +102,9 @@ func (s series) readText(page io.Reader, total *total) error {
 	return nil
 }
 
-// linesOf returns the samples of the histogram, with a TYPE of ours before
+// linesOf writes the samples of the histogram, with a TYPE of ours before
 // them: a page may have none, or in a place where it does not help.
-func (s series) linesOf(page io.Reader) (io.Reader, error) {
-	kept := &bytes.Buffer{}
+func (s series) linesOf(page io.Reader, kept *bytes.Buffer) error {
 	fmt.Fprintf(kept, "# TYPE %s histogram\n", s.histogram)
 	lines := bufio.NewScanner(page)
 	lines.Buffer(make([]byte, 0, 4<<10), maxLineBytes)
@@ -114,14 +114,14 @@ func (s series) linesOf(page io.Reader) (io.Reader, error) {
 			continue
 		}
 		if n++; n > maxHistogramLines {
-			return nil, fmt.Errorf("the histogram has over %d lines", maxHistogramLines)
+			return fmt.Errorf("the histogram has over %d lines", maxHistogramLines)
 		}
 		kept.Write(lines.Bytes())
 	}
 	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("reading the page: %w", err)
+		return fmt.Errorf("reading the page: %w", err)
 	}
-	return kept, nil
+	return nil
 }
 
 // isSample says whether a line begins with the name of one of the histogram's samples.

@@ -2,6 +2,7 @@ package observe
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -26,8 +27,10 @@ const (
 // times its size in memory.
 func (s series) readProtobuf(page io.Reader, total *total) error {
 	r := bufio.NewReader(page)
+	message := takeBuffer()
+	defer giveBack(message)
 	for {
-		family, err := nextMessage(r)
+		family, err := nextMessage(r, message)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -40,8 +43,10 @@ func (s series) readProtobuf(page io.Reader, total *total) error {
 	}
 }
 
-// nextMessage returns io.EOF only where a page ends between two messages.
-func nextMessage(r *bufio.Reader) ([]byte, error) {
+// nextMessage reads the next one into a buffer, from which what it returns is
+// until the next call. It returns io.EOF only where a page ends between two
+// messages.
+func nextMessage(r *bufio.Reader, into *bytes.Buffer) ([]byte, error) {
 	if _, err := r.Peek(1); err != nil {
 		return nil, err
 	}
@@ -53,14 +58,15 @@ func nextMessage(r *bufio.Reader) ([]byte, error) {
 		return nil, fmt.Errorf("a metric is told to have %d bytes", size)
 	}
 	// Not allocated at once: the length is only what the page says.
-	message, err := io.ReadAll(io.LimitReader(r, int64(size)))
+	into.Reset()
+	read, err := into.ReadFrom(io.LimitReader(r, int64(size)))
 	if err != nil {
 		return nil, err
 	}
-	if uint64(len(message)) < size {
+	if uint64(read) < size {
 		return nil, errors.New("the page breaks off within a metric")
 	}
-	return message, nil
+	return into.Bytes(), nil
 }
 
 func (s series) readFamily(family []byte, total *total) error {

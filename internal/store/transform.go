@@ -2,10 +2,14 @@ package store
 
 import (
 	"strings"
+	"sync"
+	"weak"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/drain-operator/drain-operator/internal/condition"
 	"github.com/drain-operator/drain-operator/internal/plan"
@@ -41,9 +45,66 @@ func TrimPod(obj any) (any, error) {
 	trimContainers(pod.Spec.InitContainers)
 	pod.Spec.EphemeralContainers = nil
 	pod.Status.PodIPs = nil
-	pod.Status.HostIPs = nil
+	if len(pod.Status.HostIPs) < 2 { // the first one is HostIP
+		pod.Status.HostIPs = nil
+	}
 	pod.Status.EphemeralContainerStatuses = nil
 	return pod, nil
+}
+
+// PodTrim returns TrimPod for a cache in which pods of one owner share what
+// they have from its template: with ten pods each, that is most of what is
+// kept of them. What is cached must not be changed in place.
+func PodTrim() func(any) (any, error) {
+	t := &templates{newest: map[types.UID]weak.Pointer[corev1.Pod]{}}
+	return func(obj any) (any, error) {
+		trimmed, err := TrimPod(obj)
+		if pod, ok := trimmed.(*corev1.Pod); ok && err == nil {
+			t.share(pod)
+		}
+		return trimmed, err
+	}
+}
+
+// maxTemplates bounds the owners whose newest pod is remembered, some 1 MiB.
+// It keeps no pod alive.
+const maxTemplates = 16 << 10
+
+// templates remembers the pod of each owner that was seen last.
+type templates struct {
+	mu     sync.Mutex
+	newest map[types.UID]weak.Pointer[corev1.Pod]
+}
+
+func (t *templates) share(pod *corev1.Pod) {
+	owner := metav1.GetControllerOfNoCopy(pod)
+	if owner == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if other := t.newest[owner.UID].Value(); other != nil && other != pod {
+		reuse(&pod.Labels, other.Labels)
+		reuse(&pod.Annotations, other.Annotations)
+		reuse(&pod.OwnerReferences, other.OwnerReferences)
+		reuse(&pod.Spec.Volumes, other.Spec.Volumes)
+		reuse(&pod.Spec.Containers, other.Spec.Containers)
+		reuse(&pod.Spec.InitContainers, other.Spec.InitContainers)
+		reuse(&pod.Spec.NodeSelector, other.Spec.NodeSelector)
+		reuse(&pod.Spec.SecurityContext, other.Spec.SecurityContext)
+		reuse(&pod.Spec.Affinity, other.Spec.Affinity)
+	}
+	if len(t.newest) >= maxTemplates {
+		clear(t.newest)
+	}
+	t.newest[owner.UID] = weak.Make(pod)
+}
+
+// reuse puts the other one in the place of an equal value.
+func reuse[T any](mine *T, other T) {
+	if equality.Semantic.DeepEqual(*mine, other) {
+		*mine = other
+	}
 }
 
 func onlyOurs(volumes []corev1.Volume) []corev1.Volume {

@@ -1,11 +1,14 @@
 package store
 
 import (
+	"runtime"
 	"testing"
+	"weak"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
@@ -37,6 +40,20 @@ func TestTrimmedPodsAreExcludedAlike(t *testing.T) {
 		if diff := cmp.Diff(trimmed, again); diff != "" {
 			t.Errorf("%s: trimming twice changes (-once +twice):\n%s", c.Name, diff)
 		}
+	}
+}
+
+// A pod that claims one of its node's addresses must be told by all of them.
+func TestTrimmedPodsKeepTheNodesAddresses(t *testing.T) {
+	pod := testbuild.MakePod("a").Obj()
+	pod.Status.HostIP = "192.0.2.1"
+	pod.Status.HostIPs = []corev1.HostIP{{IP: "192.0.2.1"}, {IP: "2001:db8::1"}}
+	trimmed, err := TrimPod(pod.DeepCopy())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(pod.Status.HostIPs, trimmed.(*corev1.Pod).Status.HostIPs); diff != "" {
+		t.Errorf("(-pod +trimmed):\n%s", diff)
 	}
 }
 
@@ -73,6 +90,43 @@ func TestTrimmedPodsHaveTheSameGrace(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// Pods of one owner share what is equal, are the same to whoever reads them,
+// and keep no other pod alive.
+func TestPodsShareTheirTemplate(t *testing.T) {
+	trim := PodTrim()
+	cached := func(name, owner, image string) *corev1.Pod {
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+			Name: name, Labels: map[string]string{"app": "web"},
+			OwnerReferences: []metav1.OwnerReference{{Kind: "ReplicaSet", Name: owner, UID: types.UID(owner), Controller: ptr.To(true)}},
+		}}
+		pod.Spec.Containers = []corev1.Container{{Name: "app", Image: image}}
+		want := pod.DeepCopy()
+		got, err := trim(pod)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s is another one (-want +got):\n%s", name, diff)
+		}
+		return got.(*corev1.Pod)
+	}
+	first, second := cached("a", "rs-1", "web:1"), cached("b", "rs-1", "web:1")
+	edited, stranger := cached("c", "rs-1", "web:2"), cached("d", "rs-2", "web:1")
+	if &first.Spec.Containers[0] != &second.Spec.Containers[0] {
+		t.Error("equal containers of one owner are kept twice")
+	}
+	for name, other := range map[string]*corev1.Pod{"edited": edited, "another owner's": stranger} {
+		if &first.Spec.Containers[0] == &other.Spec.Containers[0] {
+			t.Errorf("containers of %s are shared", name)
+		}
+	}
+	gone := weak.Make(cached("e", "rs-3", "web:1"))
+	runtime.GC()
+	if gone.Value() != nil {
+		t.Error("a pod that nobody has is kept")
 	}
 }
 

@@ -65,6 +65,9 @@ type GraceFigures struct {
 	// Outcomes counts what the agents said.
 	Outcomes map[string]int
 	Killed   int
+	// Late is how late the latest request was sent: a machine that is overrun
+	// has no time for the cluster either.
+	Late     time.Duration
 	Learning Learning
 	// Measured is how many of the pods had a grace that the operator said it had
 	// worked out from measurements.
@@ -101,7 +104,7 @@ func (c GraceCell) GraceFigures() GraceFigures {
 		Rollout:     c.Load.Tally(func(r load.Record) bool { return r.End() < drain }),
 		Draining:    c.Load.Tally(func(r load.Record) bool { return r.End() >= drain }),
 		NodeDrained: c.Drain.Done.Sub(c.Drain.Start),
-		Learning:    c.Learning, Observed: c.Observed,
+		Late:        c.Load.MaxLag, Learning: c.Learning, Observed: c.Observed,
 	}
 	for _, r := range c.Restarts {
 		f.Complete = max(f.Complete, r.Complete.Sub(r.Start))

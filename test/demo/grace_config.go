@@ -79,7 +79,7 @@ func DefaultGrace() GraceConfig {
 			// A pod has some 70 requests in flight at any time. Of these, one or
 			// two last longer than the short grace leaves them: were none of
 			// them cut in 8 pods, it would be no accident.
-			Work: load.Work{MinMillis: 50, MedianMillis: 1500, P99Millis: 5500, MaxMillis: 10_000},
+			Work: load.Work{MinMillis: 50, MedianMillis: 1500, P99Millis: 5500, MaxMillis: 9500},
 		},
 		WindowSeconds: 120,
 		LearnFor:      60 * time.Second, LearnTimeout: 3 * time.Minute,

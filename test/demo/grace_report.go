@@ -60,6 +60,9 @@ func (r GraceReport) Tuned() *GraceFigures {
 	return nil
 }
 
+// Overrun says that the machine had too much to do, if it had.
+func (r GraceReport) Overrun() string { return overrun(r.Figures) }
+
 // Headline is the result in a few sentences.
 func (r GraceReport) Headline() string {
 	var parts []string

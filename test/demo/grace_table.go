@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 )
 
 var graceColumns = []string{
@@ -31,12 +32,29 @@ func WriteGraceTable(out io.Writer, cells []GraceFigures) error {
 		fmt.Fprintf(&page, "tuned: %s\n", tuned.Because.Reason)
 		fmt.Fprintf(&page, "       P99 as the load generator saw it: %s\n", Seconds(tuned.Learning.P99))
 	}
+	if said := overrun(cells); said != "" {
+		fmt.Fprintln(&page, said)
+	}
 	for l := range strings.Lines(page.String()) {
 		if _, err := fmt.Fprintln(out, strings.TrimRight(l, " \n")); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// overrun says that the machine had too much to do, where it had: then proxies
+// learn too late, too, where not to send requests.
+func overrun(cells []GraceFigures) string {
+	const tolerable = time.Second
+	late := time.Duration(0)
+	for _, f := range cells {
+		late = max(late, f.Late)
+	}
+	if late <= tolerable {
+		return ""
+	}
+	return fmt.Sprintf("The machine was overrun: requests were sent up to %s late. These figures say little about the grace.", Seconds(late))
 }
 
 // Ended says how the drains of a cell ended.

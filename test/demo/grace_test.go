@@ -191,6 +191,11 @@ func TestGraceTable(t *testing.T) {
 	if len(lines) != 6 || lines[4] != "tuned: "+fakeReason || !strings.HasSuffix(lines[5], " 4.6 s") {
 		t.Fatalf("the table is\n%s", out.String())
 	}
+	out.Reset()
+	figures[0].Late = 3 * time.Second
+	if err := WriteGraceTable(&out, figures); err != nil || !strings.Contains(out.String(), "\nThe machine was overrun: requests were sent up to 3.0 s late.") {
+		t.Errorf("%v; requests that were sent late are not told:\n%s", err, out.String())
+	}
 	for i, want := range []string{"default, 30 s", "too short, 5 s", "tuned, 20 s"} {
 		if !strings.HasPrefix(lines[i+1], want+" ") {
 			t.Errorf("row %d is %q, want that of %s", i+1, lines[i+1], want)

@@ -16,9 +16,11 @@ import (
 const module = "github.com/drain-operator/drain-operator"
 
 type pkg struct {
-	ImportPath string
-	Imports    []string
-	Deps       []string
+	ImportPath   string
+	Imports      []string
+	Deps         []string
+	TestImports  []string
+	XTestImports []string
 }
 
 // The rooms, from the bottom up. A package may import rooms of its own floor
@@ -28,7 +30,7 @@ var floors = [][]string{
 	{"internal/hold", "internal/drainstatus", "internal/inflight", "internal/rotation", "internal/waiting", "internal/policy", "internal/plan", "internal/condition", "internal/drain", "internal/injection", "internal/eviction", "internal/registration", "internal/latency", "internal/grace"},
 	{"internal/store", "internal/write", "internal/telemetry", "internal/certs", "internal/agent", "internal/sockets", "internal/observe"},
 	{"controllers", "internal/webhook"},
-	{"", "cmd"},
+	{"", "cmd", "pkg/testenv"},
 }
 
 func TestImportsGoOneWay(t *testing.T) {
@@ -88,10 +90,36 @@ func TestOnlyTestsImportTestHelpers(t *testing.T) {
 	}
 }
 
+// What suites of other teams import must be theirs to import, and in no binary.
+func TestTestenvIsForSuites(t *testing.T) {
+	for _, p := range packages(t) {
+		for _, dep := range p.Deps {
+			if under(dep, "pkg/testenv") && !under(p.ImportPath, "pkg/testenv") {
+				t.Errorf("%s depends on %s, which is for tests", p.ImportPath, dep)
+			}
+			if under(p.ImportPath, "pkg/testenv") && (strings.Contains(dep, "onsi/") || dep == "testing") {
+				t.Errorf("%s forces %s on every suite", p.ImportPath, dep)
+			}
+		}
+		if !under(p.ImportPath, "examples/envtest") {
+			continue
+		}
+		used := slices.Concat(p.TestImports, p.XTestImports)
+		if !slices.Contains(used, module+"/pkg/testenv") {
+			t.Errorf("%s does not show %s", p.ImportPath, "pkg/testenv")
+		}
+		for _, imported := range used {
+			if strings.HasPrefix(imported, module+"/") && !under(imported, "pkg/testenv") && !under(imported, "api") {
+				t.Errorf("%s imports %s, which a stranger cannot or need not", p.ImportPath, imported)
+			}
+		}
+	}
+}
+
 // packages are the module's, without their tests.
 func packages(t *testing.T) []pkg {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports,Deps", module+"/...")
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports,Deps,TestImports,XTestImports", module+"/...")
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("listing packages: %v", err)

@@ -59,7 +59,7 @@ func (h *Handler) Handle(ctx context.Context, req *request) *admissionv1.Admissi
 	start := h.Clock.Now()
 	patch, answer := h.answer(ctx, req)
 	if answer.Err != nil {
-		logf.FromContext(ctx).Error(answer.Err, "the pod is created without injection", "namespace", req.Namespace, "requestID", req.UID)
+		logf.FromContext(ctx).Error(answer.Err, "the pod is created without injection", "namespace", req.Namespace, "pod", req.podName(), "requestID", req.UID)
 	}
 	if !req.DryRun {
 		h.Recorder.Record(answer, h.Clock.Since(start))

@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -96,6 +97,14 @@ func (r *request) pod() (*corev1.Pod, error) {
 	default:
 		return pod, nil
 	}
+}
+
+// podName is the pod's name, or what its name will begin with.
+func (r *request) podName() string {
+	if r.Object == nil {
+		return ""
+	}
+	return cmp.Or(r.Object.Name, r.Object.GenerateName)
 }
 
 // wire is the pod as it came, with what this build does not know.

@@ -34,14 +34,47 @@ type Environment struct {
 	control *envtest.Environment
 }
 
+// Option changes what Start brings up.
+type Option func(*envtest.Environment)
+
+// Advertise sets the API server's own address, which it does not find out in a
+// network namespace that has no default route.
+func Advertise(address string) Option {
+	return func(control *envtest.Environment) {
+		control.ControlPlane.GetAPIServer().Configure().Set("advertise-address", address)
+	}
+}
+
 // Start brings an API server up. Stop it when done.
-func Start(ctx context.Context) (*Environment, error) {
+func Start(ctx context.Context, options ...Option) (*Environment, error) {
+	e, err := start(&envtest.Environment{
+		CRDDirectoryPaths:     []string{File("config/crd/drain-operator.dev_drainpolicies.yaml")},
+		ErrorIfCRDPathMissing: true,
+	}, options...)
+	if err != nil {
+		return nil, err
+	}
+	manifests := []string{"config/manager/namespace.yaml"}
+	for _, name := range []string{"service_account", "role", "role_binding", "metrics_reader", "policy_roles", "admission_policy"} {
+		manifests = append(manifests, "config/rbac/"+name+".yaml")
+	}
+	for _, manifest := range manifests {
+		if err := e.applyFile(ctx, File(manifest)); err != nil {
+			return nil, errors.Join(err, e.Stop())
+		}
+	}
+	return e, nil
+}
+
+// StartBare brings an API server up with nothing of the project in it.
+func StartBare() (*Environment, error) { return start(&envtest.Environment{}) }
+
+func start(control *envtest.Environment, options ...Option) (*Environment, error) {
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
 		return nil, errors.New("KUBEBUILDER_ASSETS must name a folder with kube-apiserver, etcd and kubectl")
 	}
-	control := &envtest.Environment{
-		CRDDirectoryPaths:     []string{File("config/crd/drain-operator.dev_drainpolicies.yaml")},
-		ErrorIfCRDPathMissing: true,
+	for _, set := range options {
+		set(control)
 	}
 	config, err := control.Start()
 	if err != nil {
@@ -52,17 +85,11 @@ func Start(ctx context.Context) (*Environment, error) {
 	if e.Client, err = client.New(config, client.Options{Scheme: Scheme()}); err != nil {
 		return nil, errors.Join(err, e.Stop())
 	}
-	manifests := []string{"config/manager/namespace.yaml"}
-	for _, name := range []string{"service_account", "role", "role_binding", "metrics_reader", "policy_roles"} {
-		manifests = append(manifests, "config/rbac/"+name+".yaml")
-	}
-	for _, manifest := range manifests {
-		if err := e.applyFile(ctx, File(manifest)); err != nil {
-			return nil, errors.Join(err, e.Stop())
-		}
-	}
 	return e, nil
 }
+
+// Kubeconfig is an administrator's, as a file's content.
+func (e *Environment) Kubeconfig() []byte { return e.control.KubeConfig }
 
 // Stop takes the API server down.
 func (e *Environment) Stop() error { return e.control.Stop() }

@@ -63,7 +63,7 @@ func (e *Environment) Run(ctx context.Context, binary, folder string, log io.Wri
 	if err != nil {
 		return nil, err
 	}
-	addresses, err := freeAddresses(3)
+	addresses, err := FreeAddresses(3)
 	if err != nil {
 		return nil, err
 	}
@@ -141,6 +141,9 @@ func (o *Operator) Ended() (bool, int) {
 	}
 }
 
+// PID of the process.
+func (o *Operator) PID() int { return o.process.Process.Pid }
+
 // Ready returns an error as long as the replica is not ready.
 func (o *Operator) Ready() error {
 	response, err := http.Get("http://" + o.health + "/readyz?verbose")
@@ -153,6 +156,19 @@ func (o *Operator) Ready() error {
 		err = fmt.Errorf("readyz: %s", body)
 	}
 	return err
+}
+
+// Profiles is what the replica answers when it is asked for /debug/pprof at an
+// address, or where it answers about its health when that is empty.
+func (o *Operator) Profiles(address string) (status int, err error) {
+	if address == "" {
+		address = o.health
+	}
+	response, err := http.Get("http://" + address + "/debug/pprof/")
+	if err != nil {
+		return 0, err
+	}
+	return response.StatusCode, response.Body.Close()
 }
 
 // Metrics reads a metric as somebody who may: the sum of its samples that
@@ -226,8 +242,8 @@ func (e *Environment) writeKubeconfig(folder, token string) (string, error) {
 	return path, clientcmd.WriteToFile(config, path)
 }
 
-// freeAddresses returns loopback addresses that nobody listens on.
-func freeAddresses(count int) ([]string, error) {
+// FreeAddresses returns loopback addresses that nobody listens on.
+func FreeAddresses(count int) ([]string, error) {
 	var addresses []string
 	for range count {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")

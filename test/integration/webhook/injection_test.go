@@ -64,6 +64,22 @@ var _ = Describe("A pod that is created", func() {
 		Expect(metric(operator, "drain_operator_injections_total", map[string]string{"result": "NotSelected"})).To(Equal(before + 1))
 	})
 
+	It("is out of reach of another namespace's policy, whatever that selects", func(ctx context.Context) {
+		greedy := shared.policy(ctx, shared.namespace(ctx, nil), "greedy", func(s *v1alpha1.DrainPolicySpec) {
+			s.Selector = &metav1.LabelSelector{}
+		})
+		shared.eventuallyInjects(ctx, greedy)
+		own := shared.policy(ctx, namespace, "web", nil)
+		shared.eventuallyInjects(ctx, own)
+
+		stranger := shared.pod(ctx, namespace, func(p *corev1.Pod) { p.Labels = map[string]string{"app": "other"} })
+		Expect(stranger.Annotations).To(BeEmpty())
+		named := shared.pod(ctx, namespace, func(p *corev1.Pod) {
+			p.Annotations = map[string]string{v1alpha1.AnnotationPolicy: "greedy"}
+		})
+		Expect(named.Annotations).To(HaveKeyWithValue(v1alpha1.AnnotationInjectedBy, "web/1"))
+	})
+
 	It("is not shown to the webhook when its namespace turns injection off", func(ctx context.Context) {
 		shared.eventuallyInjects(ctx, shared.policy(ctx, namespace, "web", nil))
 		label(ctx, namespace, v1alpha1.LabelInjection, v1alpha1.InjectionDisabled)
@@ -184,6 +200,30 @@ var _ = Describe("The metrics", func() {
 		status, _, err = operator.Scrape(token)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(status).To(Equal(http.StatusForbidden))
+
+		// controller-runtime answers with 500 where the API server cannot read
+		// a token.
+		status, body, err := operator.Scrape("forged." + token)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(status).To(BeNumerically(">=", http.StatusBadRequest))
+		Expect(body).NotTo(ContainSubstring("drain_operator"))
+
+		status, body, err = operator.Scrape(scraper)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(status).To(Equal(http.StatusOK))
+		Expect(body).To(ContainSubstring("drain_operator_injections_total"))
+	})
+})
+
+var _ = Describe("Profiles", func() {
+	It("are served where they are asked for, and nowhere else", func(ctx context.Context) {
+		Expect(operator.Profiles("")).To(Equal(http.StatusNotFound))
+
+		addresses, err := framework.FreeAddresses(1)
+		Expect(err).NotTo(HaveOccurred())
+		replica := shared.run(ctx, "--pprof-address="+addresses[0])
+		Expect(replica.Profiles(addresses[0])).To(Equal(http.StatusOK))
+		Expect(replica.Profiles("")).To(Equal(http.StatusNotFound))
 	})
 })
 

@@ -7,9 +7,8 @@ import (
 	"io"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/drain-operator/drain-operator/test/perf"
+	"github.com/drain-operator/drain-operator/test/perf/network"
 )
 
 // Subcommand is how this program is started anew for one task.
@@ -59,7 +58,7 @@ func RunTask(ctx context.Context, encoded string, out io.Writer) error {
 	if err := json.Unmarshal([]byte(encoded), &task); err != nil {
 		return err
 	}
-	if err := loopbackUp(); err != nil {
+	if err := network.LoopbackUp(); err != nil {
 		return err
 	}
 	result, err := task.run(ctx)
@@ -77,22 +76,4 @@ func (t Task) run(ctx context.Context) (any, error) {
 		return measureReleases(ctx, t)
 	}
 	return nil, fmt.Errorf("task %q is not known", t.Kind)
-}
-
-// loopbackUp brings up the one interface that a new network namespace has.
-func loopbackUp() error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("loopback: %w", err)
-	}
-	defer func() { _ = unix.Close(fd) }()
-	lo, err := unix.NewIfreq("lo")
-	if err != nil {
-		return fmt.Errorf("loopback: %w", err)
-	}
-	lo.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
-	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo); err != nil {
-		return fmt.Errorf("loopback: %w", err)
-	}
-	return nil
 }

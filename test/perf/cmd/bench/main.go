@@ -16,6 +16,7 @@ import (
 
 	"github.com/drain-operator/drain-operator/test/perf"
 	"github.com/drain-operator/drain-operator/test/perf/footprint"
+	"github.com/drain-operator/drain-operator/test/perf/grace"
 	"github.com/drain-operator/drain-operator/test/perf/injection"
 	"github.com/drain-operator/drain-operator/test/perf/release"
 	"github.com/drain-operator/drain-operator/test/perf/simulation"
@@ -57,6 +58,9 @@ var groups = []group{
 	{simulation.Group, func(ctx context.Context, _ options, say func(string, ...any)) ([]perf.Figure, error) {
 		return simulation.Measure(ctx, say)
 	}},
+	{grace.Group, func(ctx context.Context, _ options, _ func(string, ...any)) ([]perf.Figure, error) {
+		return grace.Measure(ctx)
+	}},
 	{release.Group, func(ctx context.Context, o options, say func(string, ...any)) ([]perf.Figure, error) {
 		return release.Measure(ctx, o.image, say)
 	}},
@@ -94,6 +98,11 @@ func run(ctx context.Context, args []string) error {
 		return table(o.report, os.Stdout)
 	case len(args) == 1 && args[0] == injection.Subcommand:
 		return injection.ServeEmpty(os.Stdin, os.Stdout)
+	case len(args) == 1 && args[0] == grace.Subcommand:
+		progress := perf.NewProgress(os.Stderr)
+		return grace.MeasureHere(ctx, os.Stdout, func(format string, args ...any) { progress.Say(grace.Group+": "+format, args...) })
+	case len(args) == 1 && args[0] == grace.DaySubcommand:
+		return grace.LookForADay(ctx, os.Stdout)
 	case len(args) == 2 && args[0] == footprint.Subcommand:
 		return footprint.RunTask(ctx, args[1], os.Stdout)
 	}

@@ -1,0 +1,63 @@
+package security
+
+import (
+	"context"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/drain-operator/drain-operator/internal/registration"
+	"github.com/drain-operator/drain-operator/test/integration/framework"
+)
+
+// test/house looks at what the manifests say. This asks what comes of it.
+var _ = Describe("The operator", func() {
+	DescribeTable("may, of what matters most,", func(ctx context.Context, namespace, group, resource, subresource, object string, want ...string) {
+		Expect(verbs(ctx, operatorName, namespace, group, resource, subresource, object)).To(HaveExactElements(want))
+	},
+		Entry("nothing with Secrets elsewhere", "default", "", "secrets", "", ""),
+		Entry("nothing with one elsewhere that is called as its own", "default", "", "secrets", "", "drain-operator-webhook-cert"),
+		Entry("read no other Secret of its namespace", framework.OperatorNamespace, "", "secrets", "", "other", "create"),
+		Entry("not change pods", "default", "", "pods", "", "", "get", "list", "watch", "create"),
+		Entry("not change their status", "default", "", "pods", "status", ""),
+		Entry("not exec", "default", "", "pods", "exec", ""),
+		Entry("not evict", "default", "", "pods", "eviction", ""),
+		Entry("nothing with Deployments", "default", "apps", "deployments", "", ""),
+		Entry("nothing with StatefulSets", "default", "apps", "statefulsets", "", ""),
+		Entry("nothing with nodes but look", "", "", "nodes", "", "", "get", "list", "watch"),
+		Entry("not ask kubelets", "", "", "nodes", "proxy", ""),
+		Entry("not edit policies", "default", "drain-operator.dev", "drainpolicies", "", "", "get", "list", "watch"),
+		Entry("nothing with others' webhooks but create", "", admissionv1.GroupName, "mutatingwebhookconfigurations", "", "other", "create"),
+		Entry("not delete its own", "", admissionv1.GroupName, "mutatingwebhookconfigurations", "", registration.ConfigurationName, "get", "list", "watch", "create", "patch"),
+		Entry("nothing with roles", "", "rbac.authorization.k8s.io", "clusterroles", "", "cluster-admin"),
+	)
+
+	It("creates pods in dry runs only, which RBAC cannot say", func(ctx context.Context) {
+		Expect(operator().Create(ctx, newPod("default"), client.DryRunAll)).To(Succeed())
+		Eventually(func() error { return operator().Create(ctx, newPod("default")) }).
+			Should(MatchError(ContainSubstring("the operator creates pods in dry runs only")))
+		Expect(env.Client.Create(ctx, newPod("default"))).To(Succeed(), "nobody else is concerned")
+	})
+
+	It("creates no webhook but its own", func(ctx context.Context) {
+		theirs := &admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "other"}}
+		Eventually(func() error { return operator().Create(ctx, theirs.DeepCopy(), client.DryRunAll) }).
+			Should(MatchError(ContainSubstring("the webhook configuration drain-operator-inject only")))
+		own := &admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: registration.ConfigurationName}}
+		Expect(operator().Create(ctx, own, client.DryRunAll)).To(Succeed())
+		Expect(env.Client.Create(ctx, theirs, client.DryRunAll)).To(Succeed(), "nobody else is concerned")
+	})
+
+	It("reads its own Secret, and no list of them", func(ctx context.Context) {
+		var secrets corev1.SecretList
+		Expect(operator().List(ctx, &secrets)).To(MatchError(apierrors.IsForbidden, "IsForbidden"))
+		Expect(operator().List(ctx, &secrets, client.InNamespace(framework.OperatorNamespace))).To(MatchError(apierrors.IsForbidden, "IsForbidden"))
+		Expect(operator().List(ctx, &secrets, client.InNamespace(framework.OperatorNamespace),
+			client.MatchingFields{metav1.ObjectNameField: "drain-operator-webhook-cert"})).To(Succeed())
+	})
+})
