@@ -116,11 +116,13 @@ func (t *Tracker) end(policy types.NamespacedName, pod *corev1.Pod, missed bool)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.existing, pod.UID)
-	ended := drain.Ended{Pod: pod, Missed: missed, SeenAt: t.clock.Now(), FailedHooks: t.hooks.take(pod.UID, deletedAt(pod))}
+	ended := drain.Ended{Pod: pod, Missed: missed, SeenAt: t.clock.Now()}
+	began := deletedAt(pod)
 	if d, known := t.live[pod.UID]; known {
-		policy, ended.GraceSeconds = d.policy, d.grace
+		policy, began, ended.GraceSeconds, ended.DeletedAt = d.policy, d.since, d.grace, d.since
 		delete(t.live, pod.UID)
 	}
+	ended.FailedHooks = t.hooks.take(pod.UID, began)
 	l, known := t.ledgers[policy]
 	switch {
 	case known && l.published[string(pod.UID)]: // the leader was quicker

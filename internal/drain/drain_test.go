@@ -128,6 +128,17 @@ func TestJudge(t *testing.T) {
 			statuses: []corev1.ContainerStatus{ended("app", 7, 0, hold.ResultPrefix+`{"outcome":"Unknown","reason":"a\u001b[31mb"}`)},
 			want:     record(v1alpha1.OutcomeUnknown, v1alpha1.CauseStatusUnreadable, "a [31mb", 7, at(7)),
 		},
+		"killed, and the final deletion has moved deletionTimestamp to its own time": {
+			pod: func() *corev1.Pod {
+				p := pod(agent("app"))
+				p.DeletionTimestamp = ptr.To(at(31))
+				return p
+			}(),
+			statuses: []corev1.ContainerStatus{ended("app", 30, 137, line(hold.OutcomeDrained, 0, ""))},
+			edit:     func(e *Ended) { e.DeletedAt = deleted },
+			want: record(v1alpha1.OutcomeForced, v1alpha1.CauseGraceSpent,
+				"the grace of 30 s was spent; the hold had ended after 7 s: Drained", 30, at(30)),
+		},
 		"drained, then killed because it ignores SIGTERM": {
 			pod:      pod(agent("app")),
 			statuses: []corev1.ContainerStatus{ended("app", 30, 137, line(hold.OutcomeDrained, 0, ""))},

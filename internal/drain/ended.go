@@ -26,6 +26,11 @@ type Ended struct {
 	// with a deletion of grace 0, which the API server writes into it.
 	GraceSeconds *int64
 
+	// DeletedAt is when the deletion was accepted, as its first state told;
+	// zero when that was not seen. The last state does not tell: the API
+	// server moves deletionTimestamp to the final deletion.
+	DeletedAt time.Time
+
 	// FailedHooks are the containers for which the kubelet reported FailedPreStopHook.
 	FailedHooks map[string]bool
 

@@ -34,9 +34,10 @@ type times struct {
 	last time.Time
 }
 
-// timesOf reads them. The API server moves deletionTimestamp when the grace is
-// shortened, so that it less the grace stays the moment at which the deletion
-// was accepted.
+// timesOf reads them. Where the deletion's first state was not seen, what the
+// last one says is taken: deletionTimestamp less the grace. The API server keeps
+// that when the grace is shortened, but never moves it into the past: after a
+// final deletion of grace 0 it is the time of that one.
 func timesOf(e Ended) times {
 	pod := e.Pod
 	t := times{own: seconds(pod.Spec.TerminationGracePeriodSeconds)}
@@ -44,7 +45,10 @@ func timesOf(e Ended) times {
 	if e.GraceSeconds != nil {
 		t.asked = seconds(e.GraceSeconds)
 	}
-	if pod.DeletionTimestamp != nil {
+	switch {
+	case !e.DeletedAt.IsZero():
+		t.deleted = e.DeletedAt
+	case pod.DeletionTimestamp != nil:
 		t.deleted = pod.DeletionTimestamp.Add(-seconds(pod.DeletionGracePeriodSeconds))
 	}
 	for _, s := range pod.Status.ContainerStatuses {

@@ -6,7 +6,6 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	gomegatypes "github.com/onsi/gomega/types"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -16,10 +15,6 @@ import (
 
 // What the API server makes of deletions and graces is its own affair: these
 // outcomes depend on it.
-// seconds allows for one more or less: the API's timestamps are whole, and each
-// deletion with another grace rounds anew.
-func seconds(n int32) gomegatypes.GomegaMatcher { return BeNumerically("~", n, 1) }
-
 var _ = Describe("Outcomes", func() {
 	var (
 		namespace string
@@ -60,7 +55,7 @@ var _ = Describe("Outcomes", func() {
 		beginDrain(ctx, pod)
 		after(ctx, pod, 30, 137)
 		Expect(outcome(ctx)).To(And(HaveField("Outcome", v1alpha1.OutcomeForced), HaveField("Cause", v1alpha1.CauseGraceSpent),
-			HaveField("DurationSeconds", seconds(30))))
+			HaveField("DurationSeconds", int32(30))))
 	}, SpecTimeout(time.Minute))
 
 	It("says that a shorter grace was asked for, at first or later", func(ctx SpecContext) {
@@ -69,7 +64,7 @@ var _ = Describe("Outcomes", func() {
 		Expect(api.Delete(ctx, pod, client.GracePeriodSeconds(5))).To(Succeed())
 		after(ctx, pod, 5, 143)
 		Expect(outcome(ctx)).To(And(HaveField("Outcome", v1alpha1.OutcomeForced), HaveField("Cause", v1alpha1.CauseShorterGrace),
-			HaveField("DurationSeconds", seconds(5))))
+			HaveField("DurationSeconds", int32(5))))
 	}, SpecTimeout(time.Minute))
 
 	It("says that the object was taken away", func(ctx SpecContext) {
