@@ -79,13 +79,21 @@ func TestSIGTERMDuringARequest(t *testing.T) {
 // The drain as an agent sees it, before any SIGTERM.
 func TestSDKDrains(t *testing.T) {
 	start(t, "sdk", "-status-addr", host+":8089")
+	// The server may be at the end of the answer by which it was found to serve:
+	// the endpoint holds its own until nothing is in flight.
+	res, err := http.Get("http://" + host + ":8089/drain-status?waitSeconds=30")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+
 	work, err := http.Get("http://" + host + ":8080/work?ms=1500&flush=1")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer work.Body.Close()
 
-	res, err := http.Post("http://"+host+":8089/drain", "application/json", strings.NewReader(`{"draining": true}`))
+	res, err = http.Post("http://"+host+":8089/drain", "application/json", strings.NewReader(`{"draining": true}`))
 	if err != nil {
 		t.Fatal(err)
 	}
