@@ -20,8 +20,10 @@ const (
 	// or could not be pulled.
 	ConditionAgentInstallable = "AgentInstallable"
 
-	// ConditionDrainStatusReachable says whether the last drains could read
-	// the drain status; Unknown until a pod has drained.
+	// ConditionDrainStatusReachable says whether the drain status can be read:
+	// by the agents of the last drains, Unknown until a pod has drained; under
+	// hold Deletion by the operator, Unknown until a pod could be asked. That
+	// hold takes effect only while it is True.
 	ConditionDrainStatusReachable = "DrainStatusReachable"
 
 	// ConditionLatencyObserved is True while the grace stands on the latency
@@ -31,6 +33,10 @@ const (
 	// ConditionGraceWithinCeilings is False when the recommended grace is
 	// longer than what the platform is known to wait for.
 	ConditionGraceWithinCeilings = "GraceWithinCeilings"
+
+	// ConditionHoldWithinDeadlines is False while a Deployment gives a rollout
+	// less time than one pod may be held; Unknown without hold Deletion.
+	ConditionHoldWithinDeadlines = "HoldWithinDeadlines"
 )
 
 // Reasons of the conditions, by condition.
@@ -87,4 +93,14 @@ const (
 	ReasonOverNodeRemoval  = "OverNodeRemovalWait"
 	ReasonOverSpotNotice   = "OverSpotNotice"
 	ReasonNoRecommendation = "NoRecommendation"
+
+	// HoldWithinDeadlines.
+	ReasonWithinDeadlines      = "WithinDeadlines"
+	ReasonOverProgressDeadline = "OverProgressDeadline"
+	ReasonNotHoldingDeletions  = "NotHoldingDeletions"
+
+	// DrainStatusReachable under hold Deletion.
+	ReasonStatusAnswered = "StatusAnswered"
+	ReasonStatusNoAnswer = "StatusNotAnswered"
+	ReasonNoPodToAsk     = "NoPodToAsk"
 )

@@ -92,6 +92,17 @@ type DrainPolicyStatus struct {
 	// +kubebuilder:validation:MaxItems=256
 	DrainingPods []DrainingPod `json:"drainingPods,omitempty"`
 
+	// held is how many pods are held now under hold Deletion.
+	// +optional
+	Held int32 `json:"held,omitempty"`
+
+	// heldPods are pods that are held now, those longest held first, at most 64.
+	// +optional
+	// +listType=map
+	// +listMapKey=uid
+	// +kubebuilder:validation:MaxItems=64
+	HeldPods []HeldPod `json:"heldPods,omitempty"`
+
 	// drains counts the drains that have ended, by outcome.
 	// +optional
 	Drains DrainCounts `json:"drains,omitzero"`
@@ -120,7 +131,8 @@ type DrainPolicyStatus struct {
 	Skipped []SkippedPods `json:"skipped,omitempty"`
 
 	// conditions are Ready, PodsInjected, Conflicting, AgentInstallable,
-	// DrainStatusReachable, LatencyObserved and GraceWithinCeilings.
+	// DrainStatusReachable, LatencyObserved, GraceWithinCeilings and
+	// HoldWithinDeadlines.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -195,6 +207,44 @@ type DrainingPod struct {
 	// since is when its deletion was accepted.
 	// +required
 	Since metav1.Time `json:"since"`
+}
+
+// WaitingFor is what a held pod waits for.
+// +kubebuilder:validation:Enum=Budget;Rotation;Requests;Status;Eviction
+type WaitingFor string
+
+const (
+	// WaitingForBudget: its disruption budget does not allow to take it out of rotation.
+	WaitingForBudget WaitingFor = "Budget"
+	// WaitingForRotation: it is being taken out of rotation.
+	WaitingForRotation WaitingFor = "Rotation"
+	// WaitingForRequests: something is in flight.
+	WaitingForRequests WaitingFor = "Requests"
+	// WaitingForStatus: its drain status cannot be read, and the policy says Hold.
+	WaitingForStatus WaitingFor = "Status"
+	// WaitingForEviction: it has drained, and its disruption budget refuses the eviction.
+	WaitingForEviction WaitingFor = "Eviction"
+)
+
+// HeldPod is a pod whose deletion or eviction is refused for the time being.
+type HeldPod struct {
+	// name of the pod.
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+	// uid of the pod.
+	// +required
+	// +kubebuilder:validation:MaxLength=64
+	UID string `json:"uid"`
+	// since is when its deletion or eviction was first refused.
+	// +required
+	Since metav1.Time `json:"since"`
+	// until is when it is let go at the latest.
+	// +required
+	Until metav1.Time `json:"until"`
+	// waitingFor is what it is held for; unset until the leader has seen it.
+	// +optional
+	WaitingFor WaitingFor `json:"waitingFor,omitempty"`
 }
 
 // SkippedPods counts pods that are left alone for one reason.

@@ -55,6 +55,8 @@ const (
 )
 
 // DrainPolicySpec is what the owner of the workload asks for.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.gate) || !has(self.gate.hold) || self.gate.hold != 'Deletion' || (has(self.drainStatus) && has(self.drainStatus.http))",message="gate.hold Deletion needs drainStatus.http: nobody can read a pod's sockets from outside"
 type DrainPolicySpec struct {
 	// selector selects pods of this namespace, whoever owns them. The empty
 	// selector {} selects all of them.
@@ -86,6 +88,11 @@ type DrainPolicySpec struct {
 	// +optional
 	// +default={}
 	GracePeriod GracePeriod `json:"gracePeriod,omitzero"`
+
+	// gate says where a pod is held until it has drained.
+	// +optional
+	// +default={}
+	Gate Gate `json:"gate,omitzero"`
 }
 
 // DrainStatus says where the drain status is read. At most one field is set.

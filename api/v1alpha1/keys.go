@@ -29,3 +29,20 @@ const (
 	// injection, as far as a second pass needs it to come to the same result.
 	AnnotationOriginal = "drain-operator.dev/original"
 )
+
+// Conditions of pods under hold Deletion. The first is a readiness gate of pods
+// that are created under it.
+const (
+	// PodInRotation is False while the operator keeps a pod out of rotation,
+	// and True at all other times.
+	PodInRotation = "drain-operator.dev/in-rotation"
+
+	// PodDeletionRequested is True from the first refused deletion or eviction
+	// until the pod goes, or is no longer to.
+	PodDeletionRequested = "drain-operator.dev/deletion-requested"
+
+	// PodDrained is False while a held pod is waited for, with what for as its
+	// reason; True once it has drained; Unknown when its drain status cannot
+	// be read and the policy says Release.
+	PodDrained = "drain-operator.dev/drained"
+)

@@ -30,10 +30,14 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.DrainRecordApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("DrainStatus"):
 		return &apiv1alpha1.DrainStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Gate"):
+		return &apiv1alpha1.GateApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("GracePeriod"):
 		return &apiv1alpha1.GracePeriodApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("GraceStatus"):
 		return &apiv1alpha1.GraceStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("HeldPod"):
+		return &apiv1alpha1.HeldPodApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("HTTPDrainStatus"):
 		return &apiv1alpha1.HTTPDrainStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("LabelValues"):

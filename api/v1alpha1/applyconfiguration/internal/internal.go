@@ -67,6 +67,10 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: drainStatus
       type:
         namedType: com.github.drain-operator.drain-operator.api.v1alpha1.DrainStatus
+    - name: gate
+      type:
+        namedType: com.github.drain-operator.drain-operator.api.v1alpha1.Gate
+      default: {}
     - name: gracePeriod
       type:
         namedType: com.github.drain-operator.drain-operator.api.v1alpha1.GracePeriod
@@ -113,6 +117,17 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: gracePeriod
       type:
         namedType: com.github.drain-operator.drain-operator.api.v1alpha1.GraceStatus
+    - name: held
+      type:
+        scalar: numeric
+    - name: heldPods
+      type:
+        list:
+          elementType:
+            namedType: com.github.drain-operator.drain-operator.api.v1alpha1.HeldPod
+          elementRelationship: associative
+          keys:
+          - uid
     - name: injected
       type:
         scalar: numeric
@@ -205,6 +220,21 @@ var schemaYAML = typed.YAMLObject(`types:
         scalar: string
 - name: com.github.drain-operator.drain-operator.api.v1alpha1.ExistingHook
   scalar: string
+- name: com.github.drain-operator.drain-operator.api.v1alpha1.Gate
+  map:
+    fields:
+    - name: hold
+      type:
+        namedType: com.github.drain-operator.drain-operator.api.v1alpha1.Hold
+      default: Termination
+    - name: maxHoldSeconds
+      type:
+        scalar: numeric
+      default: 540
+    - name: onStatusFailure
+      type:
+        namedType: com.github.drain-operator.drain-operator.api.v1alpha1.OnStatusFailure
+      default: Release
 - name: com.github.drain-operator.drain-operator.api.v1alpha1.GracePeriod
   map:
     fields:
@@ -300,6 +330,26 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
       default: 2
+- name: com.github.drain-operator.drain-operator.api.v1alpha1.HeldPod
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+    - name: since
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: uid
+      type:
+        scalar: string
+    - name: until
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: waitingFor
+      type:
+        namedType: com.github.drain-operator.drain-operator.api.v1alpha1.WaitingFor
+- name: com.github.drain-operator.drain-operator.api.v1alpha1.Hold
+  scalar: string
 - name: com.github.drain-operator.drain-operator.api.v1alpha1.HookStrategy
   scalar: string
 - name: com.github.drain-operator.drain-operator.api.v1alpha1.LabelValues
@@ -352,6 +402,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: port
       type:
         namedType: io.k8s.apimachinery.pkg.util.intstr.IntOrString
+- name: com.github.drain-operator.drain-operator.api.v1alpha1.OnStatusFailure
+  scalar: string
 - name: com.github.drain-operator.drain-operator.api.v1alpha1.Outcome
   scalar: string
 - name: com.github.drain-operator.drain-operator.api.v1alpha1.PodMetricsLatency
@@ -453,6 +505,8 @@ var schemaYAML = typed.YAMLObject(`types:
             scalar: numeric
           elementRelationship: associative
 - name: com.github.drain-operator.drain-operator.api.v1alpha1.Trend
+  scalar: string
+- name: com.github.drain-operator.drain-operator.api.v1alpha1.WaitingFor
   scalar: string
 - name: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
   map:

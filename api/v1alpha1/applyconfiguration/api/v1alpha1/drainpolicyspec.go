@@ -27,6 +27,8 @@ type DrainPolicySpecApplyConfiguration struct {
 	PreStop *PreStopApplyConfiguration `json:"preStop,omitempty"`
 	// gracePeriod bounds the terminationGracePeriodSeconds that pods get.
 	GracePeriod *GracePeriodApplyConfiguration `json:"gracePeriod,omitempty"`
+	// gate says where a pod is held until it has drained.
+	Gate *GateApplyConfiguration `json:"gate,omitempty"`
 }
 
 // DrainPolicySpecApplyConfiguration constructs a declarative configuration of the DrainPolicySpec type for use with
@@ -72,5 +74,13 @@ func (b *DrainPolicySpecApplyConfiguration) WithPreStop(value *PreStopApplyConfi
 // If called multiple times, the GracePeriod field is set to the value of the last call.
 func (b *DrainPolicySpecApplyConfiguration) WithGracePeriod(value *GracePeriodApplyConfiguration) *DrainPolicySpecApplyConfiguration {
 	b.GracePeriod = value
+	return b
+}
+
+// WithGate sets the Gate field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Gate field is set to the value of the last call.
+func (b *DrainPolicySpecApplyConfiguration) WithGate(value *GateApplyConfiguration) *DrainPolicySpecApplyConfiguration {
+	b.Gate = value
 	return b
 }

@@ -25,6 +25,10 @@ type DrainPolicyStatusApplyConfiguration struct {
 	// first, at most 256. A drain that is listed here is counted in drains
 	// even when no replica of the operator sees its end.
 	DrainingPods []DrainingPodApplyConfiguration `json:"drainingPods,omitempty"`
+	// held is how many pods are held now under hold Deletion.
+	Held *int32 `json:"held,omitempty"`
+	// heldPods are pods that are held now, those longest held first, at most 64.
+	HeldPods []HeldPodApplyConfiguration `json:"heldPods,omitempty"`
 	// drains counts the drains that have ended, by outcome.
 	Drains *DrainCountsApplyConfiguration `json:"drains,omitempty"`
 	// recentDrains are the last drains that ended, newest first, at most 32.
@@ -36,7 +40,8 @@ type DrainPolicyStatusApplyConfiguration struct {
 	// skipped counts selected pods that are left alone, by reason.
 	Skipped []SkippedPodsApplyConfiguration `json:"skipped,omitempty"`
 	// conditions are Ready, PodsInjected, Conflicting, AgentInstallable,
-	// DrainStatusReachable, LatencyObserved and GraceWithinCeilings.
+	// DrainStatusReachable, LatencyObserved, GraceWithinCeilings and
+	// HoldWithinDeadlines.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
 
@@ -95,6 +100,27 @@ func (b *DrainPolicyStatusApplyConfiguration) WithDrainingPods(values ...*Draini
 			panic("nil value passed to WithDrainingPods")
 		}
 		b.DrainingPods = append(b.DrainingPods, *values[i])
+	}
+	return b
+}
+
+// WithHeld sets the Held field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Held field is set to the value of the last call.
+func (b *DrainPolicyStatusApplyConfiguration) WithHeld(value int32) *DrainPolicyStatusApplyConfiguration {
+	b.Held = &value
+	return b
+}
+
+// WithHeldPods adds the given value to the HeldPods field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the HeldPods field.
+func (b *DrainPolicyStatusApplyConfiguration) WithHeldPods(values ...*HeldPodApplyConfiguration) *DrainPolicyStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithHeldPods")
+		}
+		b.HeldPods = append(b.HeldPods, *values[i])
 	}
 	return b
 }
