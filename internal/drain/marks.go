@@ -16,6 +16,12 @@ func HasReadinessGate(pod *corev1.Pod) bool {
 	return false
 }
 
+// OutOfRotation says that the operator keeps a pod out of rotation.
+func OutOfRotation(pod *corev1.Pod) bool {
+	c := podCondition(pod, v1alpha1.PodInRotation)
+	return c != nil && c.Status == corev1.ConditionFalse
+}
+
 // Holds says whether a policy holds deletions of its pods.
 func Holds(p *v1alpha1.DrainPolicy) bool {
 	return p != nil && p.DeletionTimestamp == nil && p.Spec.Mode != v1alpha1.ModeObserve &&
