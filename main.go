@@ -169,12 +169,14 @@ func addRegistration(mgr ctrl.Manager, policies *store.Store, o options) error {
 		Uncached:           mgr.GetAPIReader(),
 		Namespaces:         policies.Namespaces,
 		EvictionNamespaces: policies.EvictionNamespaces,
+		GateNamespaces:     policies.GateNamespaces,
 		Target: registration.Target{
 			Service: types.NamespacedName{Namespace: o.namespace, Name: webhookService},
 			URL:     o.webhookURL,
 		},
 		Secret: types.NamespacedName{Namespace: o.namespace, Name: certSecret},
 		Owner:  o.owner,
+		Clock:  clock.RealClock{},
 	}
 	return reconciler.SetupWithManager(mgr)
 }
@@ -186,10 +188,14 @@ func addRotator(mgr ctrl.Manager, o options) error {
 		Clock:  clock.RealClock{},
 		Secret: types.NamespacedName{Namespace: o.namespace, Name: certSecret},
 		Terms:  certs.Terms{Hosts: o.hosts(), Validity: o.certValidity, Overlap: o.certOverlap},
-		Published: func(ctx context.Context) ([]byte, error) {
-			registered := &admissionv1.MutatingWebhookConfiguration{}
-			err := reader.Get(ctx, types.NamespacedName{Name: registration.ConfigurationName}, registered)
-			return registration.PublishedBundle(registered), client.IgnoreNotFound(err)
+		Published: func(ctx context.Context) ([][]byte, error) {
+			injection, gate := &admissionv1.MutatingWebhookConfiguration{}, &admissionv1.ValidatingWebhookConfiguration{}
+			for name, into := range map[string]client.Object{registration.ConfigurationName: injection, registration.GateName: gate} {
+				if err := reader.Get(ctx, types.NamespacedName{Name: name}, into); client.IgnoreNotFound(err) != nil {
+					return nil, err
+				}
+			}
+			return append(registration.PublishedBundles(injection), registration.PublishedGateBundles(gate)...), nil
 		},
 	}
 	return rotator.SetupWithManager(mgr)
