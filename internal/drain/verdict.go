@@ -82,8 +82,9 @@ func (s Snapshot) refuse(now time.Time) Verdict {
 
 // refusal is for people, and for the logs of whoever asked.
 func (s Snapshot) refusal(w Wish, until, now time.Time) string {
-	waiting := "waiting to be taken out of rotation"
-	if c := podCondition(s.Pod, v1alpha1.PodDrained); c != nil && c.Status == corev1.ConditionFalse && c.Message != "" && Held(s.Pod) {
+	waiting := "it is about to be taken out of rotation"
+	c := podCondition(s.Pod, v1alpha1.PodDrained)
+	if _, wished := WishOf(s.Pod); wished && c != nil && c.Status == corev1.ConditionFalse && c.Message != "" {
 		waiting = bounded(c.Message)
 	}
 	ends := "deleted"
