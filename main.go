@@ -40,7 +40,7 @@ import (
 const (
 	webhookService = "drain-operator-webhook"
 	certSecret     = "drain-operator-webhook-cert"
-	leaseName      = "drain-operator"
+	leaseName      = store.LeaderLease
 )
 
 func main() {
@@ -75,12 +75,17 @@ func run(ctx context.Context, config *rest.Config, o options) error {
 		return err
 	}
 	policies := store.New(mgr.GetCache(), func(namespace string) bool { return isExcluded(namespace, o.planOptions()) })
-	options, err := currentOptions(ctx, mgr, policies, o)
+	leases, err := store.FollowLeases(ctx, mgr.GetCache(), o.namespace, clock.RealClock{})
+	if err != nil {
+		return err
+	}
+	options, err := currentOptions(ctx, mgr, policies, leases, o)
 	if err != nil {
 		return err
 	}
 	for _, add := range []func() error{
 		func() error { return serving.Follow(ctx, mgr.GetCache()) },
+		func() error { return store.FollowNamespaces(ctx, mgr.GetCache()) },
 		func() error { return addWebhook(ctx, mgr, policies, options) },
 		func() error { return addRegistration(mgr, policies, o) },
 		func() error { return addRotator(mgr, o) },
@@ -105,17 +110,26 @@ func newScheme() *runtime.Scheme {
 }
 
 // currentOptions returns a function that says what every plan is made with
-// now: the delivery follows the nodes, unless it was chosen by hand.
-func currentOptions(ctx context.Context, mgr ctrl.Manager, policies *store.Store, o options) (func() plan.Options, error) {
+// now: the delivery follows the nodes, unless it was chosen by hand, and pods
+// get readiness gates while there is a leader that stays.
+func currentOptions(ctx context.Context, mgr ctrl.Manager, policies *store.Store, leases *store.Leases, o options) (func() plan.Options, error) {
+	if !o.leaderElect {
+		leases.AssumeAlive()
+	}
+	current := func() plan.Options {
+		options := o.planOptions()
+		options.ReadinessGates = leases.Alive() && !leases.Releasing()
+		return options
+	}
 	if o.agentDelivery != deliveryAuto {
-		return o.planOptions, nil
+		return current, nil
 	}
 	delivery, err := store.FollowNodes(ctx, mgr.GetCache(), policies)
 	if err != nil {
 		return nil, err
 	}
 	return func() plan.Options {
-		options := o.planOptions()
+		options := current()
 		options.Delivery = delivery.Current(ctx)
 		return options
 	}, nil
@@ -155,12 +169,14 @@ func addRegistration(mgr ctrl.Manager, policies *store.Store, o options) error {
 		Uncached:           mgr.GetAPIReader(),
 		Namespaces:         policies.Namespaces,
 		EvictionNamespaces: policies.EvictionNamespaces,
+		GateNamespaces:     policies.GateNamespaces,
 		Target: registration.Target{
 			Service: types.NamespacedName{Namespace: o.namespace, Name: webhookService},
 			URL:     o.webhookURL,
 		},
 		Secret: types.NamespacedName{Namespace: o.namespace, Name: certSecret},
 		Owner:  o.owner,
+		Clock:  clock.RealClock{},
 	}
 	return reconciler.SetupWithManager(mgr)
 }
@@ -172,10 +188,14 @@ func addRotator(mgr ctrl.Manager, o options) error {
 		Clock:  clock.RealClock{},
 		Secret: types.NamespacedName{Namespace: o.namespace, Name: certSecret},
 		Terms:  certs.Terms{Hosts: o.hosts(), Validity: o.certValidity, Overlap: o.certOverlap},
-		Published: func(ctx context.Context) ([]byte, error) {
-			registered := &admissionv1.MutatingWebhookConfiguration{}
-			err := reader.Get(ctx, types.NamespacedName{Name: registration.ConfigurationName}, registered)
-			return registration.PublishedBundle(registered), client.IgnoreNotFound(err)
+		Published: func(ctx context.Context) ([][]byte, error) {
+			injection, gate := &admissionv1.MutatingWebhookConfiguration{}, &admissionv1.ValidatingWebhookConfiguration{}
+			for name, into := range map[string]client.Object{registration.ConfigurationName: injection, registration.GateName: gate} {
+				if err := reader.Get(ctx, types.NamespacedName{Name: name}, into); client.IgnoreNotFound(err) != nil {
+					return nil, err
+				}
+			}
+			return append(registration.PublishedBundles(injection), registration.PublishedGateBundles(gate)...), nil
 		},
 	}
 	return rotator.SetupWithManager(mgr)
