@@ -17,9 +17,9 @@ const (
 	// nextLook is how often it is looked whether one more look is there.
 	nextLook = 200 * time.Millisecond
 
-	// cachesAgree is how much later the owner may reach the cache than the
-	// wish of its controller did.
-	cachesAgree = 2 * time.Second
+	// cachesAgree is how much older than the wish of its controller the owner
+	// may be: it is asked for every 2 s, and wishes have whole seconds.
+	cachesAgree = 4 * time.Second
 
 	// looksDrained and looksUnreadable are how many looks in a row it takes.
 	looksDrained    = 2
@@ -158,7 +158,7 @@ func (c course) unreadable() (Step, bool) {
 	if c.Policy.Spec.Gate.OnStatusFailure == v1alpha1.OnStatusFailureHold {
 		return c.drains(c.waits(v1alpha1.WaitingForStatus, why, 0)), true
 	}
-	return c.drains(c.releases(EndStatus, reasonStatusUnreadable, why)), true
+	return c.drains(c.releases(EndStatus, ReasonStatusUnreadable, why)), true
 }
 
 func (c course) waitsUntilDrained() Step {
@@ -190,7 +190,7 @@ func (c course) staysIn(end HoldEnd) Step {
 		step.Conditions = append(step.Conditions, c.condition(v1alpha1.PodDeletionRequested, corev1.ConditionFalse, string(end), endMessages[end]))
 	}
 	if beingHeld(c.Pod) {
-		step.Conditions = append(step.Conditions, c.condition(v1alpha1.PodDrained, corev1.ConditionFalse, reasonNotHeld, ""))
+		step.Conditions = append(step.Conditions, c.condition(v1alpha1.PodDrained, corev1.ConditionFalse, ReasonNotHeld, ""))
 		step.Ended = end
 	}
 	if out {

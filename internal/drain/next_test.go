@@ -193,11 +193,11 @@ func TestNext(t *testing.T) {
 		},
 		"asked this moment: the owner in the cache may be older": {
 			s: drain.Situation{Pod: byReplicaSet(inRotation("a")).Pod, Policy: holding(), Owner: scaledUp}, at: 0.5,
-			want: drain.Step{After: 1500 * time.Millisecond},
+			want: drain.Step{After: 3500 * time.Millisecond},
 		},
 		"asked this moment, and out already": {
 			s: drain.Situation{Pod: out().asked(drain.Delete, replicaSetController, 0, 19).Pod, Policy: holding(), Owner: scaledUp}, at: 20,
-			want: rotation(time.Second),
+			want: rotation(3 * time.Second),
 		},
 		"expired": {
 			s: drain.Situation{Pod: out().Pod, Policy: default540, Watched: looks(9, 18, 19)}, at: 300,
