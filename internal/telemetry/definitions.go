@@ -146,7 +146,7 @@ var Definitions = []Definition{
 	drains, duration, draining, dropped,
 	latencySeen, residualSeen, requestsSeen, recommendedGrace, lookResults, lookDuration,
 	injections, exclusions, notes, answering, evictions,
-	holdsEnded, holdDuration, heldPods,
+	holdsEnded, holdDuration, heldPods, readinessGate,
 }
 
 // buckets of durations, in seconds: a drain takes from propagation (5) to the
