@@ -83,13 +83,23 @@ func run(ctx context.Context, config *rest.Config, o options) error {
 	if err != nil {
 		return err
 	}
+	filed, err := store.FilePolicies(ctx, mgr.GetCache())
+	if err != nil {
+		return err
+	}
+	facts := memory{policies, filed, leases}
+	held, err := addGate(ctx, mgr, facts)
+	if err != nil {
+		return err
+	}
+	defer held.flush()
 	for _, add := range []func() error{
 		func() error { return serving.Follow(ctx, mgr.GetCache()) },
 		func() error { return store.FollowNamespaces(ctx, mgr.GetCache()) },
-		func() error { return addWebhook(ctx, mgr, policies, options) },
+		func() error { return addWebhook(mgr, facts, options) },
 		func() error { return addRegistration(mgr, policies, o) },
 		func() error { return addRotator(mgr, o) },
-		func() error { return addControllers(ctx, mgr, options, o) },
+		func() error { return addControllers(ctx, mgr, options, facts, held, o) },
 		func() error { return addHealth(ctx, mgr, serving) },
 	} {
 		if err := add(); err != nil {
@@ -142,23 +152,19 @@ func isExcluded(namespace string, options plan.Options) bool {
 	return excluded
 }
 
-func addWebhook(ctx context.Context, mgr ctrl.Manager, cached *store.Store, options func() plan.Options) error {
-	policies, err := store.FilePolicies(ctx, mgr.GetCache())
-	if err != nil {
-		return err
-	}
+func addWebhook(mgr ctrl.Manager, facts memory, options func() plan.Options) error {
 	recorder, err := telemetry.NewInjections(metrics.Registry)
 	if err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
-	handler := inject.NewHandler(policies.For, options, recorder)
+	handler := inject.NewHandler(facts.For, options, recorder)
 	mgr.GetWebhookServer().Register(registration.InjectPath, handler)
 	evictions, err := telemetry.NewEvictions(metrics.Registry)
 	if err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	mgr.GetWebhookServer().Register(registration.EvictPath, &admission.Webhook{
-		Handler: &evict.Handler{Pods: cached.Pod, Policies: policies.Of, Recorder: evictions},
+		Handler: &evict.Handler{Pods: facts.Pod, Policies: facts.Of, Recorder: evictions},
 	})
 	return nil
 }
@@ -169,12 +175,14 @@ func addRegistration(mgr ctrl.Manager, policies *store.Store, o options) error {
 		Uncached:           mgr.GetAPIReader(),
 		Namespaces:         policies.Namespaces,
 		EvictionNamespaces: policies.EvictionNamespaces,
+		GateNamespaces:     policies.GateNamespaces,
 		Target: registration.Target{
 			Service: types.NamespacedName{Namespace: o.namespace, Name: webhookService},
 			URL:     o.webhookURL,
 		},
 		Secret: types.NamespacedName{Namespace: o.namespace, Name: certSecret},
 		Owner:  o.owner,
+		Clock:  clock.RealClock{},
 	}
 	return reconciler.SetupWithManager(mgr)
 }
@@ -186,16 +194,20 @@ func addRotator(mgr ctrl.Manager, o options) error {
 		Clock:  clock.RealClock{},
 		Secret: types.NamespacedName{Namespace: o.namespace, Name: certSecret},
 		Terms:  certs.Terms{Hosts: o.hosts(), Validity: o.certValidity, Overlap: o.certOverlap},
-		Published: func(ctx context.Context) ([]byte, error) {
-			registered := &admissionv1.MutatingWebhookConfiguration{}
-			err := reader.Get(ctx, types.NamespacedName{Name: registration.ConfigurationName}, registered)
-			return registration.PublishedBundle(registered), client.IgnoreNotFound(err)
+		Published: func(ctx context.Context) ([][]byte, error) {
+			injection, gate := &admissionv1.MutatingWebhookConfiguration{}, &admissionv1.ValidatingWebhookConfiguration{}
+			for name, into := range map[string]client.Object{registration.ConfigurationName: injection, registration.GateName: gate} {
+				if err := reader.Get(ctx, types.NamespacedName{Name: name}, into); client.IgnoreNotFound(err) != nil {
+					return nil, err
+				}
+			}
+			return append(registration.PublishedBundles(injection), registration.PublishedGateBundles(gate)...), nil
 		},
 	}
 	return rotator.SetupWithManager(mgr)
 }
 
-func addControllers(ctx context.Context, mgr ctrl.Manager, options func() plan.Options, o options) error {
+func addControllers(ctx context.Context, mgr ctrl.Manager, options func() plan.Options, facts memory, h holding, o options) error {
 	drains, err := telemetry.NewDrains(metrics.Registry)
 	if err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
@@ -212,6 +224,10 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, options func() plan.O
 	if err != nil {
 		return err
 	}
+	hold, err := holdOptions(facts, h)
+	if err != nil {
+		return err
+	}
 	return controllers.Setup(ctx, mgr, controllers.Options{
 		Plan:       options,
 		Metrics:    drains,
@@ -220,5 +236,6 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, options func() plan.O
 		Observer:   observe.New(sources, observe.Limits{}).For,
 		LookPeriod: o.latencyPeriod,
 		Ceilings:   ceilings,
+		Hold:       hold,
 	})
 }
