@@ -40,7 +40,7 @@ import (
 const (
 	webhookService = "drain-operator-webhook"
 	certSecret     = "drain-operator-webhook-cert"
-	leaseName      = "drain-operator"
+	leaseName      = store.LeaderLease
 )
 
 func main() {
@@ -75,13 +75,26 @@ func run(ctx context.Context, config *rest.Config, o options) error {
 		return err
 	}
 	policies := store.New(mgr.GetCache(), func(namespace string) bool { return isExcluded(namespace, o.planOptions()) })
-	options, err := currentOptions(ctx, mgr, policies, o)
+	leases, err := store.FollowLeases(ctx, mgr.GetCache(), o.namespace, clock.RealClock{})
+	if err != nil {
+		return err
+	}
+	options, err := currentOptions(ctx, mgr, policies, leases, o)
+	if err != nil {
+		return err
+	}
+	filed, err := store.FilePolicies(ctx, mgr.GetCache())
+	if err != nil {
+		return err
+	}
+	wishes, err := addGate(mgr, gateFacts{policies, filed, leases}, config, o)
 	if err != nil {
 		return err
 	}
 	for _, add := range []func() error{
 		func() error { return serving.Follow(ctx, mgr.GetCache()) },
-		func() error { return addWebhook(ctx, mgr, policies, options) },
+		func() error { return store.FollowNamespaces(ctx, mgr.GetCache()) },
+		func() error { return addWebhook(mgr, policies, filed, options) },
 		func() error { return addRegistration(mgr, policies, o) },
 		func() error { return addRotator(mgr, o) },
 		func() error { return addControllers(ctx, mgr, options, o) },
@@ -91,7 +104,9 @@ func run(ctx context.Context, config *rest.Config, o options) error {
 			return err
 		}
 	}
-	if err := mgr.Start(ctx); err != nil {
+	err = mgr.Start(ctx)
+	lastWords(wishes)
+	if err != nil {
 		return fmt.Errorf("running: %w", err)
 	}
 	return nil
@@ -105,17 +120,26 @@ func newScheme() *runtime.Scheme {
 }
 
 // currentOptions returns a function that says what every plan is made with
-// now: the delivery follows the nodes, unless it was chosen by hand.
-func currentOptions(ctx context.Context, mgr ctrl.Manager, policies *store.Store, o options) (func() plan.Options, error) {
+// now: the delivery follows the nodes, unless it was chosen by hand, and pods
+// get readiness gates while there is a leader that stays.
+func currentOptions(ctx context.Context, mgr ctrl.Manager, policies *store.Store, leases *store.Leases, o options) (func() plan.Options, error) {
+	if !o.leaderElect {
+		leases.AssumeAlive()
+	}
+	current := func() plan.Options {
+		options := o.planOptions()
+		options.ReadinessGates = leases.Alive() && !leases.Releasing()
+		return options
+	}
 	if o.agentDelivery != deliveryAuto {
-		return o.planOptions, nil
+		return current, nil
 	}
 	delivery, err := store.FollowNodes(ctx, mgr.GetCache(), policies)
 	if err != nil {
 		return nil, err
 	}
 	return func() plan.Options {
-		options := o.planOptions()
+		options := current()
 		options.Delivery = delivery.Current(ctx)
 		return options
 	}, nil
@@ -128,11 +152,7 @@ func isExcluded(namespace string, options plan.Options) bool {
 	return excluded
 }
 
-func addWebhook(ctx context.Context, mgr ctrl.Manager, cached *store.Store, options func() plan.Options) error {
-	policies, err := store.FilePolicies(ctx, mgr.GetCache())
-	if err != nil {
-		return err
-	}
+func addWebhook(mgr ctrl.Manager, cached *store.Store, policies *store.Policies, options func() plan.Options) error {
 	recorder, err := telemetry.NewInjections(metrics.Registry)
 	if err != nil {
 		return fmt.Errorf("registering metrics: %w", err)

@@ -6,6 +6,14 @@ import (
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 )
 
+// Reasons of the pod condition PodDrained that are no v1alpha1.WaitingFor.
+const (
+	// ReasonNotHeld: its end is not wanted any more. Status False.
+	ReasonNotHeld = "NotHeld"
+	// ReasonStatusUnreadable: Status Unknown.
+	ReasonStatusUnreadable = "StatusUnreadable"
+)
+
 // HasReadinessGate says that a pod is Ready only while it is in rotation.
 func HasReadinessGate(pod *corev1.Pod) bool {
 	for _, g := range pod.Spec.ReadinessGates {
@@ -14,6 +22,20 @@ func HasReadinessGate(pod *corev1.Pod) bool {
 		}
 	}
 	return false
+}
+
+// OutOfRotation says that the operator keeps a pod out of rotation.
+func OutOfRotation(pod *corev1.Pod) bool {
+	c := podCondition(pod, v1alpha1.PodInRotation)
+	return c != nil && c.Status == corev1.ConditionFalse
+}
+
+// HeldFor is what a held pod waits for, empty when the leader has not said so.
+func HeldFor(pod *corev1.Pod) v1alpha1.WaitingFor {
+	if c := podCondition(pod, v1alpha1.PodDrained); c != nil && c.Status == corev1.ConditionFalse && c.Reason != ReasonNotHeld {
+		return v1alpha1.WaitingFor(c.Reason)
+	}
+	return ""
 }
 
 // Holds says whether a policy holds deletions of its pods.

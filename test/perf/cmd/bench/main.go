@@ -19,6 +19,7 @@ import (
 	"github.com/drain-operator/drain-operator/test/perf/grace"
 	"github.com/drain-operator/drain-operator/test/perf/injection"
 	"github.com/drain-operator/drain-operator/test/perf/release"
+	"github.com/drain-operator/drain-operator/test/perf/scale"
 	"github.com/drain-operator/drain-operator/test/perf/simulation"
 	"github.com/drain-operator/drain-operator/test/perf/startup"
 )
@@ -60,6 +61,9 @@ var groups = []group{
 	}},
 	{grace.Group, func(ctx context.Context, _ options, _ func(string, ...any)) ([]perf.Figure, error) {
 		return grace.Measure(ctx)
+	}},
+	{scale.Group, func(ctx context.Context, _ options, say func(string, ...any)) ([]perf.Figure, error) {
+		return scale.Measure(ctx, say)
 	}},
 	{release.Group, func(ctx context.Context, o options, say func(string, ...any)) ([]perf.Figure, error) {
 		return release.Measure(ctx, o.image, say)
