@@ -5,13 +5,16 @@ import (
 	"fmt"
 	"time"
 
-	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
-	"k8s.io/client-go/rest"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/drain-operator/drain-operator/controllers"
 	"github.com/drain-operator/drain-operator/internal/drain"
+	"github.com/drain-operator/drain-operator/internal/probe"
 	"github.com/drain-operator/drain-operator/internal/registration"
 	"github.com/drain-operator/drain-operator/internal/store"
 	"github.com/drain-operator/drain-operator/internal/telemetry"
@@ -19,51 +22,82 @@ import (
 	"github.com/drain-operator/drain-operator/internal/write"
 )
 
-// serviceAccount is what the manifests call the operator's.
-const serviceAccount = "drain-operator"
+// flushFor is how long wishes that wait are still written at the end.
+const flushFor = 5 * time.Second
 
-// lastWrites bounds how long a replica that ends still writes down which pods
-// were asked for.
-const lastWrites = 5 * time.Second
-
-// gateFacts are what the gate stands on, from the cache.
-type gateFacts struct {
+// memory is all that is answered from the cache.
+type memory struct {
 	*store.Store
 	*store.Policies
 	*store.Leases
 }
 
-// addGate adds the gate to every replica, and what writes down for it what was
-// asked for.
-func addGate(mgr ctrl.Manager, facts gateFacts, config *rest.Config, o options) (*gate.Recorder, error) {
-	core, err := corev1client.NewForConfigAndClient(config, mgr.GetHTTPClient())
+// holding is what webhook and controllers share to hold deletions.
+type holding struct {
+	pods   write.Pods
+	wishes *gate.Recorder
+}
+
+// addGate serves the gate's webhook. The caller closes wishes at the end.
+func addGate(ctx context.Context, mgr ctrl.Manager, facts memory) (holding, error) {
+	clients, err := kubernetes.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
 	if err != nil {
-		return nil, fmt.Errorf("setting up what writes to pods: %w", err)
+		return holding{}, fmt.Errorf("setting up the client of the gate: %w", err)
 	}
-	results := make([]string, 0, len(gate.RecordResults))
+	self, err := whoAmI(ctx, clients)
+	if err != nil {
+		return holding{}, err
+	}
+	var results []string
 	for _, result := range gate.RecordResults {
 		results = append(results, string(result))
 	}
 	answers, err := telemetry.NewGateAnswers(metrics.Registry, results...)
 	if err != nil {
-		return nil, err
+		return holding{}, fmt.Errorf("registering metrics: %w", err)
 	}
-	wishes := gate.NewRecorder(write.New(core), func(result gate.RecordResult) { answers.Recorded(string(result)) })
-	own := "system:serviceaccount:" + o.namespace + ":" + serviceAccount
+	h := holding{pods: write.New(clients.CoreV1())}
+	h.wishes = gate.NewRecorder(h.pods, func(r gate.RecordResult) { answers.Recorded(string(r)) })
 	mgr.GetWebhookServer().Register(registration.GatePath, &gate.Handler{
 		Facts:      facts,
-		IsOperator: func(user string) bool { return user == own },
+		IsOperator: func(user string) bool { return user == self },
 		Decide:     drain.Decide,
-		Wishes:     wishes,
+		Wishes:     h.wishes,
 		Answers:    answers,
 		Clock:      clock.RealClock{},
 	})
-	return wishes, mgr.Add(wishes)
+	return h, mgr.Add(h.wishes)
 }
 
-// lastWords are written once the webhooks do not answer any more.
-func lastWords(wishes *gate.Recorder) {
-	ctx, cancel := context.WithTimeout(context.Background(), lastWrites)
+// whoAmI is the name under which the API server knows the operator: what it
+// asks for itself, it must not refuse.
+func whoAmI(ctx context.Context, clients kubernetes.Interface) (string, error) {
+	review, err := clients.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	if err != nil {
+		return "", fmt.Errorf("asking who the operator is: %w", err)
+	}
+	return review.Status.UserInfo.Username, nil
+}
+
+// holdOptions are what the controllers need to hold deletions.
+func holdOptions(facts memory, h holding) (controllers.HoldOptions, error) {
+	holds, err := telemetry.NewHolds(metrics.Registry)
+	if err != nil {
+		return controllers.HoldOptions{}, fmt.Errorf("registering metrics: %w", err)
+	}
+	return controllers.HoldOptions{
+		Policy:               facts.Policy,
+		NamespaceTerminating: facts.NamespaceTerminating,
+		Releasing:            facts.Releasing,
+		Pods:                 h.pods,
+		Prober:               probe.New(probe.Options{}),
+		Metrics:              holds,
+	}, nil
+}
+
+// flush writes what is waiting when the operator ends.
+func (h holding) flush() {
+	ctx, cancel := context.WithTimeout(context.Background(), flushFor)
 	defer cancel()
-	wishes.Close(ctx)
+	h.wishes.Close(ctx)
 }

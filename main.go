@@ -87,26 +87,26 @@ func run(ctx context.Context, config *rest.Config, o options) error {
 	if err != nil {
 		return err
 	}
-	wishes, err := addGate(mgr, gateFacts{policies, filed, leases}, config, o)
+	facts := memory{policies, filed, leases}
+	held, err := addGate(ctx, mgr, facts)
 	if err != nil {
 		return err
 	}
+	defer held.flush()
 	for _, add := range []func() error{
 		func() error { return serving.Follow(ctx, mgr.GetCache()) },
 		func() error { return store.FollowNamespaces(ctx, mgr.GetCache()) },
-		func() error { return addWebhook(mgr, policies, filed, options) },
+		func() error { return addWebhook(mgr, facts, options) },
 		func() error { return addRegistration(mgr, policies, o) },
 		func() error { return addRotator(mgr, o) },
-		func() error { return addControllers(ctx, mgr, options, o) },
+		func() error { return addControllers(ctx, mgr, options, facts, held, o) },
 		func() error { return addHealth(ctx, mgr, serving) },
 	} {
 		if err := add(); err != nil {
 			return err
 		}
 	}
-	err = mgr.Start(ctx)
-	lastWords(wishes)
-	if err != nil {
+	if err := mgr.Start(ctx); err != nil {
 		return fmt.Errorf("running: %w", err)
 	}
 	return nil
@@ -152,19 +152,19 @@ func isExcluded(namespace string, options plan.Options) bool {
 	return excluded
 }
 
-func addWebhook(mgr ctrl.Manager, cached *store.Store, policies *store.Policies, options func() plan.Options) error {
+func addWebhook(mgr ctrl.Manager, facts memory, options func() plan.Options) error {
 	recorder, err := telemetry.NewInjections(metrics.Registry)
 	if err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
-	handler := inject.NewHandler(policies.For, options, recorder)
+	handler := inject.NewHandler(facts.For, options, recorder)
 	mgr.GetWebhookServer().Register(registration.InjectPath, handler)
 	evictions, err := telemetry.NewEvictions(metrics.Registry)
 	if err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	mgr.GetWebhookServer().Register(registration.EvictPath, &admission.Webhook{
-		Handler: &evict.Handler{Pods: cached.Pod, Policies: policies.Of, Recorder: evictions},
+		Handler: &evict.Handler{Pods: facts.Pod, Policies: facts.Of, Recorder: evictions},
 	})
 	return nil
 }
@@ -207,7 +207,7 @@ func addRotator(mgr ctrl.Manager, o options) error {
 	return rotator.SetupWithManager(mgr)
 }
 
-func addControllers(ctx context.Context, mgr ctrl.Manager, options func() plan.Options, o options) error {
+func addControllers(ctx context.Context, mgr ctrl.Manager, options func() plan.Options, facts memory, h holding, o options) error {
 	drains, err := telemetry.NewDrains(metrics.Registry)
 	if err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
@@ -224,6 +224,10 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, options func() plan.O
 	if err != nil {
 		return err
 	}
+	hold, err := holdOptions(facts, h)
+	if err != nil {
+		return err
+	}
 	return controllers.Setup(ctx, mgr, controllers.Options{
 		Plan:       options,
 		Metrics:    drains,
@@ -232,5 +236,6 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, options func() plan.O
 		Observer:   observe.New(sources, observe.Limits{}).For,
 		LookPeriod: o.latencyPeriod,
 		Ceilings:   ceilings,
+		Hold:       hold,
 	})
 }

@@ -37,12 +37,6 @@ func Held(pod *corev1.Pod) bool {
 	return wished && OutOfRotation(pod)
 }
 
-// OutOfRotation says that the operator keeps a pod out of rotation.
-func OutOfRotation(pod *corev1.Pod) bool {
-	c := podCondition(pod, v1alpha1.PodInRotation)
-	return c != nil && c.Status == corev1.ConditionFalse
-}
-
 // HeldFor is what a held pod waits for, empty when the leader has not said so.
 func HeldFor(pod *corev1.Pod) v1alpha1.WaitingFor {
 	if c := podCondition(pod, v1alpha1.PodDrained); c != nil && c.Status == corev1.ConditionFalse && c.Reason != ReasonNotHeld {

@@ -160,8 +160,8 @@ var Definitions = []Definition{
 	drains, duration, draining, dropped,
 	latencySeen, residualSeen, requestsSeen, recommendedGrace, lookResults, lookDuration,
 	injections, exclusions, notes, answering, evictions,
-	gateRequests, gateRecords,
 	holdsEnded, holdDuration, heldPods,
+	gateRequests, gateRecords,
 }
 
 // buckets of durations, in seconds: a drain takes from propagation (5) to the
