@@ -35,8 +35,8 @@ const (
 //  3. a wish that is no longer wanted (Wanted): taken back; but not within
 //     cachesAgree of it being asked.
 //  4. the wish of a pod that is no longer held (policy gone, Observe,
-//     Termination, Releasing; namespace terminating): Release; where that is
-//     refused, as if there were no wish.
+//     Termination, Releasing; namespace terminating): Release; where an
+//     Eviction is refused, as if there were no wish.
 //  5. past the bound, or nothing runs in it: Release.
 //  6. in rotation: out of it, if MayLeave; else wait for the budget.
 //  7. out of rotation: not before the pod is seen not Ready and
@@ -96,10 +96,11 @@ func (c course) noLongerHeld() (Step, bool) {
 	if Holds(c.Policy) && !c.Releasing && !c.NamespaceTerminating {
 		return Step{}, false
 	}
-	step := c.staysIn(EndNotHeld)
-	if c.Refused == "" {
-		step.Release = c.release(EndNotHeld)
+	if c.wish.Kind == Evict && c.Refused != "" { // the budget has the last word
+		return c.staysIn(EndNotHeld), true
 	}
+	step := c.asItIs(tryAgain)
+	step.Release = c.release(EndNotHeld)
 	return step, true
 }
 

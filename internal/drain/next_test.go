@@ -99,8 +99,10 @@ func TestNext(t *testing.T) {
 			held("NotHeld", "", 10, 20)},
 		TellDraining: no, Ended: drain.EndNotHeld,
 	}
-	notHeld := stays
-	notHeld.Release = releasing(drain.EndNotHeld)
+	notHeld := drain.Step{
+		Release: releasing(drain.EndNotHeld), Watch: true, TellDraining: yes,
+		WaitingFor: "Rotation", Message: rotationMessage, After: time.Second,
+	}
 	bound := drain.Step{
 		Release:    releasing(drain.EndBound),
 		Conditions: []corev1.PodCondition{now(v1alpha1.PodDrained, corev1.ConditionTrue, "BoundReached", "held as long as the policy allows", 100, 100)},
@@ -213,18 +215,18 @@ func TestNext(t *testing.T) {
 		},
 
 		// 4: no longer held.
-		"its policy is gone":    {s: drain.Situation{Pod: out().Pod}, at: 20, want: notHeld},
-		"mode Observe":          {s: drain.Situation{Pod: out().Pod, Policy: observing}, at: 20, want: notHeld},
-		"hold Termination":      {s: drain.Situation{Pod: out().Pod, Policy: terminates}, at: 20, want: notHeld},
-		"uninstall":             {s: drain.Situation{Pod: out().Pod, Policy: holding(), Releasing: true}, at: 20, want: notHeld},
-		"its namespace goes":    {s: drain.Situation{Pod: out().Pod, Policy: holding(), NamespaceTerminating: true}, at: 20, want: notHeld},
-		"not held, and refused": {s: drain.Situation{Pod: out().Pod, Refused: "budget"}, at: 20, want: stays},
-		"not held, past the bound": {s: drain.Situation{Pod: out().Pod}, at: 100, want: drain.Step{
-			Release: releasing(drain.EndNotHeld),
-			Conditions: []corev1.PodCondition{in(100), endedWish("NotHeld", "the pod is no longer held, and its end was refused", 100),
-				held("NotHeld", "", 10, 100)},
-			TellDraining: no, Ended: drain.EndNotHeld,
-		}},
+		"its policy is gone":                   {s: drain.Situation{Pod: out().Pod}, at: 20, want: notHeld},
+		"mode Observe":                         {s: drain.Situation{Pod: out().Pod, Policy: observing}, at: 20, want: notHeld},
+		"hold Termination":                     {s: drain.Situation{Pod: out().Pod, Policy: terminates}, at: 20, want: notHeld},
+		"uninstall":                            {s: drain.Situation{Pod: out().Pod, Policy: holding(), Releasing: true}, at: 20, want: notHeld},
+		"its namespace goes":                   {s: drain.Situation{Pod: out().Pod, Policy: holding(), NamespaceTerminating: true}, at: 20, want: notHeld},
+		"not held, and the API server is busy": {s: drain.Situation{Pod: out().Pod, Refused: "too many requests"}, at: 20, want: notHeld},
+		"not held, an eviction": {
+			s: drain.Situation{Pod: evicted(out()).Pod}, at: 20,
+			want: releasedAs(notHeld, &drain.Release{Kind: drain.Evict, Why: drain.EndNotHeld}),
+		},
+		"not held, an eviction that is refused": {s: drain.Situation{Pod: evicted(out()).Pod, Refused: "budget"}, at: 20, want: stays},
+		"not held, past the bound":              {s: drain.Situation{Pod: out().Pod}, at: 100, want: notHeld},
 
 		// 5: past the bound, nothing runs.
 		"past the bound, requests in flight": {s: drain.Situation{Pod: waiting("3", 95).Pod, Policy: holding(), Watched: busy(99)}, at: 100, want: bound},
