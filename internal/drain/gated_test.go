@@ -24,11 +24,11 @@ const (
 // start of the tests' clock.
 var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-func after(seconds float64) time.Time {
+func moment(seconds float64) time.Time {
 	return start.Add(time.Duration(seconds * float64(time.Second)))
 }
 
-func stamp(seconds float64) metav1.Time { return metav1.NewTime(after(seconds)) }
+func stamp(seconds float64) metav1.Time { return metav1.NewTime(moment(seconds)) }
 
 // gated builds a pod with the readiness gate.
 type gated struct{ *corev1.Pod }
@@ -78,7 +78,7 @@ func (g gated) without(kind corev1.PodConditionType) gated {
 
 // asked for its end, since and last at these seconds.
 func (g gated) asked(kind drain.Kind, by string, since, last float64) gated {
-	return g.set(drain.Wish{Kind: kind, By: by, Since: after(since), LastAsked: after(last)}.Condition())
+	return g.set(drain.Wish{Kind: kind, By: by, Since: moment(since), LastAsked: moment(last)}.Condition())
 }
 
 // deleted at the start by a person.
@@ -124,8 +124,8 @@ func drainedAs(status corev1.ConditionStatus, reason, message string, at float64
 	}
 }
 
-// holding is policy web, which holds deletions for at most 100 s.
-func holding(changes ...func(*v1alpha1.DrainPolicySpec)) *v1alpha1.DrainPolicy {
+// policyWeb is policy web, which holds deletions for at most 100 s.
+func policyWeb(changes ...func(*v1alpha1.DrainPolicySpec)) *v1alpha1.DrainPolicy {
 	w := testbuild.MakePolicy("web").With(func(s *v1alpha1.DrainPolicySpec) {
 		s.Gate = v1alpha1.Gate{Hold: v1alpha1.HoldDeletion, MaxHoldSeconds: 100, OnStatusFailure: v1alpha1.OnStatusFailureRelease}
 	})

@@ -27,10 +27,10 @@ const (
 var (
 	yes, no = ptr.To(true), ptr.To(false)
 
-	releasing = func(why drain.HoldEnd) *drain.Release { return &drain.Release{Kind: drain.Delete, Why: why} }
+	releaseFor = func(why drain.HoldEnd) *drain.Release { return &drain.Release{Kind: drain.Delete, Why: why} }
 
-	out     = func() gated { return inRotation("a").deleted().out(10).held("Rotation", rotationMessage, 10) }
-	waiting = func(message string, at float64) gated {
+	out        = func() gated { return inRotation("a").deleted().out(10).held("Rotation", rotationMessage, 10) }
+	requestsOf = func(message string, at float64) gated {
 		return inRotation("a").deleted().out(10).held("Requests", message, at)
 	}
 
@@ -41,7 +41,7 @@ var (
 		return now(v1alpha1.PodDeletionRequested, corev1.ConditionFalse, reason, message, at, at)
 	}
 	// since the start of the hold, written now.
-	held = func(reason, message string, since, at float64) corev1.PodCondition {
+	drainedFor = func(reason, message string, since, at float64) corev1.PodCondition {
 		return now(v1alpha1.PodDrained, corev1.ConditionFalse, reason, message, since, at)
 	}
 )
@@ -56,31 +56,31 @@ func now(kind corev1.PodConditionType, status corev1.ConditionStatus, reason, me
 func busy(at float64) drain.Watched {
 	return drain.Watched{
 		Last: drainstatus.Reading{State: drainstatus.Busy, InFlight: 3, Reason: "3 in flight, 0 long-lived"},
-		At:   after(at), Begun: after(at),
+		At:   moment(at), Begun: moment(at),
 	}
 }
 
 func looks(n int, first, last float64) drain.Watched {
 	return drain.Watched{
 		Last: drainstatus.Reading{State: drainstatus.Drained, Reason: "0 in flight, 0 long-lived"},
-		At:   after(last), Begun: after(last), Drained: n, DrainedSince: after(first),
+		At:   moment(last), Begun: moment(last), Drained: n, DrainedSince: moment(first),
 	}
 }
 
 func failures(n int, last float64) drain.Watched {
 	return drain.Watched{
 		Last: drainstatus.Reading{State: drainstatus.Unreadable, Reason: "no answer"},
-		At:   after(last), Begun: after(last), Unreadable: n,
+		At:   moment(last), Begun: moment(last), Unreadable: n,
 	}
 }
 
 func TestNext(t *testing.T) {
-	holds := holding(func(s *v1alpha1.DrainPolicySpec) { s.Gate.OnStatusFailure = v1alpha1.OnStatusFailureHold })
-	observing := holding(func(s *v1alpha1.DrainPolicySpec) { s.Mode = v1alpha1.ModeObserve })
-	terminates := holding(func(s *v1alpha1.DrainPolicySpec) { s.Gate.Hold = v1alpha1.HoldTermination })
-	patient := holding(func(s *v1alpha1.DrainPolicySpec) { s.PreStop.PropagationSeconds = ptr.To[int32](20) })
-	default5 := holding(func(s *v1alpha1.DrainPolicySpec) { s.PreStop.PropagationSeconds = nil })
-	default540 := holding(func(s *v1alpha1.DrainPolicySpec) { s.Gate.MaxHoldSeconds = 0 })
+	holds := policyWeb(func(s *v1alpha1.DrainPolicySpec) { s.Gate.OnStatusFailure = v1alpha1.OnStatusFailureHold })
+	observing := policyWeb(func(s *v1alpha1.DrainPolicySpec) { s.Mode = v1alpha1.ModeObserve })
+	terminates := policyWeb(func(s *v1alpha1.DrainPolicySpec) { s.Gate.Hold = v1alpha1.HoldTermination })
+	patient := policyWeb(func(s *v1alpha1.DrainPolicySpec) { s.PreStop.PropagationSeconds = ptr.To[int32](20) })
+	default5 := policyWeb(func(s *v1alpha1.DrainPolicySpec) { s.PreStop.PropagationSeconds = nil })
+	default540 := policyWeb(func(s *v1alpha1.DrainPolicySpec) { s.Gate.MaxHoldSeconds = 0 })
 
 	scaledUp := drain.Owner{UID: "1", Kind: "ReplicaSet", Replicas: 3}
 	scaledDown := drain.Owner{UID: "1", Kind: "ReplicaSet", Replicas: 0}
@@ -96,15 +96,15 @@ func TestNext(t *testing.T) {
 
 	stays := drain.Step{
 		Conditions: []corev1.PodCondition{in(20), endedWish("NotHeld", "the pod is no longer held, and its end was refused", 20),
-			held("NotHeld", "", 10, 20)},
+			drainedFor("NotHeld", "", 10, 20)},
 		TellDraining: no, Ended: drain.EndNotHeld,
 	}
 	notHeld := drain.Step{
-		Release: releasing(drain.EndNotHeld), Watch: true, TellDraining: yes,
+		Release: releaseFor(drain.EndNotHeld), Watch: true, TellDraining: yes,
 		WaitingFor: "Rotation", Message: rotationMessage, After: time.Second,
 	}
 	bound := drain.Step{
-		Release:    releasing(drain.EndBound),
+		Release:    releaseFor(drain.EndBound),
 		Conditions: []corev1.PodCondition{now(v1alpha1.PodDrained, corev1.ConditionTrue, "BoundReached", "held as long as the policy allows", 100, 100)},
 		Watch:      true, WaitingFor: "Eviction", Message: "held as long as the policy allows", After: time.Second,
 	}
@@ -114,13 +114,13 @@ func TestNext(t *testing.T) {
 		return drain.Step{Watch: true, TellDraining: yes, WaitingFor: "Rotation", Message: rotationMessage, After: left}
 	}
 	drained := drain.Step{
-		Release:    releasing(drain.EndDrained),
+		Release:    releaseFor(drain.EndDrained),
 		Conditions: []corev1.PodCondition{now(v1alpha1.PodDrained, corev1.ConditionTrue, "Drained", drainedMessage, 20, 20)},
 		Watch:      true, TellDraining: yes, WaitingFor: "Eviction", Message: drainedMessage, After: time.Second,
 	}
 	requests := func(message string, at float64, left time.Duration) drain.Step {
 		return drain.Step{
-			Conditions: []corev1.PodCondition{held("Requests", message, 10, at)},
+			Conditions: []corev1.PodCondition{drainedFor("Requests", message, 10, at)},
 			Watch:      true, TellDraining: yes, WaitingFor: "Requests", Message: message, After: left,
 		}
 	}
@@ -128,7 +128,7 @@ func TestNext(t *testing.T) {
 		return drain.Step{
 			Conditions: []corev1.PodCondition{
 				now(v1alpha1.PodInRotation, corev1.ConditionFalse, "Draining", taken(at).Message, at, at),
-				held("Rotation", rotationMessage, at, at),
+				drainedFor("Rotation", rotationMessage, at, at),
 			},
 			Leaves: true, Watch: true, TellDraining: yes, Began: true,
 			WaitingFor: "Rotation", Message: rotationMessage, After: 10 * time.Second,
@@ -141,50 +141,50 @@ func TestNext(t *testing.T) {
 		want drain.Step
 	}{
 		// 1: nothing to do with it.
-		"gone":                 {s: drain.Situation{Policy: holding()}},
+		"gone":                 {s: drain.Situation{Policy: policyWeb()}},
 		"terminating":          {s: drain.Situation{Pod: out().terminating().Pod}},
-		"no readiness gate":    {s: drain.Situation{Pod: ungated.Pod, Policy: holding()}},
+		"no readiness gate":    {s: drain.Situation{Pod: ungated.Pod, Policy: policyWeb()}},
 		"terminating, no wish": {s: drain.Situation{Pod: inRotation("a").without(v1alpha1.PodInRotation).terminating().Pod}},
 
 		// 2: no wish.
-		"in rotation": {s: drain.Situation{Pod: inRotation("a").Pod, Policy: holding()}},
+		"in rotation": {s: drain.Situation{Pod: inRotation("a").Pod, Policy: policyWeb()}},
 		"a new pod": {
-			s:  drain.Situation{Pod: inRotation("a").without(v1alpha1.PodInRotation).Pod, Policy: holding()},
+			s:  drain.Situation{Pod: inRotation("a").without(v1alpha1.PodInRotation).Pod, Policy: policyWeb()},
 			at: 20, want: drain.Step{Conditions: []corev1.PodCondition{in(20)}},
 		},
 		"out of rotation without a wish": {
-			s: drain.Situation{Pod: inRotation("a").out(10).held("Requests", "3", 10).Pod, Policy: holding()}, at: 20,
-			want: drain.Step{Conditions: []corev1.PodCondition{in(20), held("NotHeld", "", 10, 20)}, TellDraining: no, Ended: drain.EndTakenBack},
+			s: drain.Situation{Pod: inRotation("a").out(10).held("Requests", "3", 10).Pod, Policy: policyWeb()}, at: 20,
+			want: drain.Step{Conditions: []corev1.PodCondition{in(20), drainedFor("NotHeld", "", 10, 20)}, TellDraining: no, Ended: drain.EndTakenBack},
 		},
 		"taken back already": {
-			s: drain.Situation{Pod: inRotation("a").set(endedWish("TakenBack", "", 9)).held("NotHeld", "", 9).Pod, Policy: holding()}, at: 20,
+			s: drain.Situation{Pod: inRotation("a").set(endedWish("TakenBack", "", 9)).held("NotHeld", "", 9).Pod, Policy: policyWeb()}, at: 20,
 		},
 		"a wish that cannot be read": {
 			s: drain.Situation{
 				Pod:    inRotation("a").set(now(v1alpha1.PodDeletionRequested, corev1.ConditionTrue, "Whatever", "", 0, 0)).Pod,
-				Policy: holding(),
+				Policy: policyWeb(),
 			},
 			at: 20, want: drain.Step{Conditions: []corev1.PodCondition{endedWish("TakenBack", "its owner wants the pod to stay", 20)}},
 		},
 
 		// 3: no longer wanted.
 		"taken back from out of rotation": {
-			s: drain.Situation{Pod: byReplicaSet(out()).Pod, Policy: holding(), Owner: scaledUp, Watched: looks(9, 18, 19)}, at: 20,
+			s: drain.Situation{Pod: byReplicaSet(out()).Pod, Policy: policyWeb(), Owner: scaledUp, Watched: looks(9, 18, 19)}, at: 20,
 			want: drain.Step{
-				Conditions:   []corev1.PodCondition{in(20), endedWish("TakenBack", "its owner wants the pod to stay", 20), held("NotHeld", "", 10, 20)},
+				Conditions:   []corev1.PodCondition{in(20), endedWish("TakenBack", "its owner wants the pod to stay", 20), drainedFor("NotHeld", "", 10, 20)},
 				TellDraining: no, Ended: drain.EndTakenBack,
 			},
 		},
 		"taken back while it waits for the budget": {
-			s: drain.Situation{Pod: byReplicaSet(inRotation("a")).held("Budget", "no", 10).Pod, Policy: holding(), Owner: scaledUp}, at: 20,
+			s: drain.Situation{Pod: byReplicaSet(inRotation("a")).held("Budget", "no", 10).Pod, Policy: policyWeb(), Owner: scaledUp}, at: 20,
 			want: drain.Step{
-				Conditions: []corev1.PodCondition{endedWish("TakenBack", "its owner wants the pod to stay", 20), held("NotHeld", "", 10, 20)},
+				Conditions: []corev1.PodCondition{endedWish("TakenBack", "its owner wants the pod to stay", 20), drainedFor("NotHeld", "", 10, 20)},
 				Ended:      drain.EndTakenBack,
 			},
 		},
 		"taken back, and the cache does not show yet that it was taken out": {
 			s: drain.Situation{
-				Pod: byReplicaSet(inRotation("a")).Pod, Policy: holding(), Owner: scaledUp,
+				Pod: byReplicaSet(inRotation("a")).Pod, Policy: policyWeb(), Owner: scaledUp,
 				Leaving: map[types.UID]bool{"uid-a": true},
 			},
 			at: 20,
@@ -194,18 +194,18 @@ func TestNext(t *testing.T) {
 			},
 		},
 		"asked this moment: the owner in the cache may be older": {
-			s: drain.Situation{Pod: byReplicaSet(inRotation("a")).Pod, Policy: holding(), Owner: scaledUp}, at: 0.5,
+			s: drain.Situation{Pod: byReplicaSet(inRotation("a")).Pod, Policy: policyWeb(), Owner: scaledUp}, at: 0.5,
 			want: drain.Step{After: 3500 * time.Millisecond},
 		},
 		"asked this moment, and out already": {
-			s: drain.Situation{Pod: out().asked(drain.Delete, replicaSetController, 0, 19).Pod, Policy: holding(), Owner: scaledUp}, at: 20,
+			s: drain.Situation{Pod: out().asked(drain.Delete, replicaSetController, 0, 19).Pod, Policy: policyWeb(), Owner: scaledUp}, at: 20,
 			want: rotation(3 * time.Second),
 		},
 		"expired": {
 			s: drain.Situation{Pod: out().Pod, Policy: default540, Watched: looks(9, 18, 19)}, at: 300,
 			want: drain.Step{
 				Conditions: []corev1.PodCondition{in(300), endedWish("Expired", "nobody has asked for the pod's end for 5 minutes", 300),
-					held("NotHeld", "", 10, 300)},
+					drainedFor("NotHeld", "", 10, 300)},
 				TellDraining: no, Ended: drain.EndExpired,
 			},
 		},
@@ -218,8 +218,8 @@ func TestNext(t *testing.T) {
 		"its policy is gone":                   {s: drain.Situation{Pod: out().Pod}, at: 20, want: notHeld},
 		"mode Observe":                         {s: drain.Situation{Pod: out().Pod, Policy: observing}, at: 20, want: notHeld},
 		"hold Termination":                     {s: drain.Situation{Pod: out().Pod, Policy: terminates}, at: 20, want: notHeld},
-		"uninstall":                            {s: drain.Situation{Pod: out().Pod, Policy: holding(), Releasing: true}, at: 20, want: notHeld},
-		"its namespace goes":                   {s: drain.Situation{Pod: out().Pod, Policy: holding(), NamespaceTerminating: true}, at: 20, want: notHeld},
+		"uninstall":                            {s: drain.Situation{Pod: out().Pod, Policy: policyWeb(), Releasing: true}, at: 20, want: notHeld},
+		"its namespace goes":                   {s: drain.Situation{Pod: out().Pod, Policy: policyWeb(), NamespaceTerminating: true}, at: 20, want: notHeld},
 		"not held, and the API server is busy": {s: drain.Situation{Pod: out().Pod, Refused: "too many requests"}, at: 20, want: notHeld},
 		"not held, an eviction": {
 			s: drain.Situation{Pod: evicted(out()).Pod}, at: 20,
@@ -229,28 +229,28 @@ func TestNext(t *testing.T) {
 		"not held, past the bound":              {s: drain.Situation{Pod: out().Pod}, at: 100, want: notHeld},
 
 		// 5: past the bound, nothing runs.
-		"past the bound, requests in flight": {s: drain.Situation{Pod: waiting("3", 95).Pod, Policy: holding(), Watched: busy(99)}, at: 100, want: bound},
+		"past the bound, requests in flight": {s: drain.Situation{Pod: requestsOf("3", 95).Pod, Policy: policyWeb(), Watched: busy(99)}, at: 100, want: bound},
 		"past the bound, in rotation": {
-			s: drain.Situation{Pod: inRotation("a").deleted().Pod, Policy: holding(), Budgets: []*policyv1.PodDisruptionBudget{budget(1, 0)}}, at: 100,
+			s: drain.Situation{Pod: inRotation("a").deleted().Pod, Policy: policyWeb(), Budgets: []*policyv1.PodDisruptionBudget{budget(1, 0)}}, at: 100,
 			want: boundInRotation,
 		},
 		"just before the bound": {
-			s: drain.Situation{Pod: waiting("3 in flight, 0 long-lived", 75).Pod, Policy: holding(), Watched: busy(99)}, at: 99.5,
+			s: drain.Situation{Pod: requestsOf("3 in flight, 0 long-lived", 75).Pod, Policy: policyWeb(), Watched: busy(99)}, at: 99.5,
 			want: drain.Step{Watch: true, TellDraining: yes, WaitingFor: "Requests", Message: "3 in flight, 0 long-lived", After: 500 * time.Millisecond},
 		},
 		"nothing runs": {
-			s: drain.Situation{Pod: stopped(out()).Pod, Policy: holding()}, at: 12,
+			s: drain.Situation{Pod: stopped(out()).Pod, Policy: policyWeb()}, at: 12,
 			want: drain.Step{
-				Release:    releasing(drain.EndNothing),
+				Release:    releaseFor(drain.EndNothing),
 				Conditions: []corev1.PodCondition{now(v1alpha1.PodDrained, corev1.ConditionTrue, "Drained", "no container runs any more", 12, 12)},
 				Watch:      true, WaitingFor: "Eviction", Message: "no container runs any more", After: time.Second,
 			},
 		},
 
 		// 6: in rotation.
-		"taken out": {s: drain.Situation{Pod: inRotation("a").deleted().Pod, Policy: holding()}, at: 1, want: leaves(1)},
+		"taken out": {s: drain.Situation{Pod: inRotation("a").deleted().Pod, Policy: policyWeb()}, at: 1, want: leaves(1)},
 		"taken out a second time": {
-			s:  drain.Situation{Pod: inRotation("a").deleted().held("NotHeld", "", -50).Pod, Policy: holding()},
+			s:  drain.Situation{Pod: inRotation("a").deleted().held("NotHeld", "", -50).Pod, Policy: policyWeb()},
 			at: 1, want: func() drain.Step {
 				s := leaves(1)
 				s.Conditions[1].LastTransitionTime = stamp(-50)
@@ -259,22 +259,22 @@ func TestNext(t *testing.T) {
 		},
 		"taken out: its owner has too many": {
 			s: drain.Situation{
-				Pod: byReplicaSet(inRotation("a")).Pod, Policy: holding(), Owner: scaledDown,
+				Pod: byReplicaSet(inRotation("a")).Pod, Policy: policyWeb(), Owner: scaledDown,
 				Neighbours: pods(byReplicaSet(inRotation("a"))),
 			},
 			at: 1, want: leaves(1),
 		},
 		"waits for the budget": {
-			s: drain.Situation{Pod: inRotation("a").deleted().Pod, Policy: holding(), Budgets: []*policyv1.PodDisruptionBudget{budget(1, 0)}}, at: 1,
+			s: drain.Situation{Pod: inRotation("a").deleted().Pod, Policy: policyWeb(), Budgets: []*policyv1.PodDisruptionBudget{budget(1, 0)}}, at: 1,
 			want: drain.Step{
-				Conditions: []corev1.PodCondition{held("Budget", "PodDisruptionBudget web allows no disruption", 1, 1)},
+				Conditions: []corev1.PodCondition{drainedFor("Budget", "PodDisruptionBudget web allows no disruption", 1, 1)},
 				Began:      true, WaitingFor: "Budget", Message: "PodDisruptionBudget web allows no disruption", After: time.Second,
 			},
 		},
 		"waits on for the budget": {
 			s: drain.Situation{
 				Pod:    inRotation("a").deleted().held("Budget", "PodDisruptionBudget web allows no disruption", 1).Pod,
-				Policy: holding(), Budgets: []*policyv1.PodDisruptionBudget{budget(1, 0)},
+				Policy: policyWeb(), Budgets: []*policyv1.PodDisruptionBudget{budget(1, 0)},
 			},
 			at:   2,
 			want: drain.Step{WaitingFor: "Budget", Message: "PodDisruptionBudget web allows no disruption", After: time.Second},
@@ -282,7 +282,7 @@ func TestNext(t *testing.T) {
 		"the budget allows": {
 			s: drain.Situation{
 				Pod:    inRotation("a").deleted().held("Budget", "PodDisruptionBudget web allows no disruption", 1).Pod,
-				Policy: holding(), Budgets: []*policyv1.PodDisruptionBudget{budget(1, 1)}, Neighbours: pods(inRotation("a"), inRotation("b")),
+				Policy: policyWeb(), Budgets: []*policyv1.PodDisruptionBudget{budget(1, 1)}, Neighbours: pods(inRotation("a"), inRotation("b")),
 			},
 			at: 2,
 			want: func() drain.Step {
@@ -292,43 +292,43 @@ func TestNext(t *testing.T) {
 			}(),
 		},
 		"just taken out, and the cache does not show it yet": {
-			s:  drain.Situation{Pod: inRotation("a").deleted().Pod, Policy: holding(), Leaving: map[types.UID]bool{"uid-a": true}},
+			s:  drain.Situation{Pod: inRotation("a").deleted().Pod, Policy: policyWeb(), Leaving: map[types.UID]bool{"uid-a": true}},
 			at: 2, want: drain.Step{Watch: true, TellDraining: yes, After: time.Second},
 		},
 
 		// 7: out of rotation.
-		"the kubelet has not said so":        {s: drain.Situation{Pod: out().ready(corev1.ConditionTrue, -9).Pod, Policy: holding(), Watched: looks(9, 10, 12)}, at: 13, want: rotation(13 * time.Second)},
-		"the kubelet is dead":                {s: drain.Situation{Pod: out().ready(corev1.ConditionTrue, -9).Pod, Policy: holding(), Watched: looks(9, 10, 26)}, at: 26, want: since(drained, 26)},
-		"the kubelet was late":               {s: drain.Situation{Pod: out().ready(corev1.ConditionFalse, 24).Pod, Policy: holding(), Watched: looks(9, 10, 26)}, at: 26, want: rotation(4 * time.Second)},
-		"the kubelet's clock is ahead":       {s: drain.Situation{Pod: out().ready(corev1.ConditionFalse, 3600).Pod, Policy: holding(), Watched: looks(9, 10, 26)}, at: 26, want: since(drained, 26)},
-		"it was not Ready before":            {s: drain.Situation{Pod: out().ready(corev1.ConditionFalse, -9).Pod, Policy: holding(), Watched: looks(9, 10, 12)}, at: 15, want: rotation(time.Second)},
-		"propagation, drained all the while": {s: drain.Situation{Pod: out().Pod, Policy: holding(), Watched: looks(9, 10, 16)}, at: 16, want: rotation(time.Second)},
+		"the kubelet has not said so":        {s: drain.Situation{Pod: out().ready(corev1.ConditionTrue, -9).Pod, Policy: policyWeb(), Watched: looks(9, 10, 12)}, at: 13, want: rotation(13 * time.Second)},
+		"the kubelet is dead":                {s: drain.Situation{Pod: out().ready(corev1.ConditionTrue, -9).Pod, Policy: policyWeb(), Watched: looks(9, 10, 26)}, at: 26, want: since(drained, 26)},
+		"the kubelet was late":               {s: drain.Situation{Pod: out().ready(corev1.ConditionFalse, 24).Pod, Policy: policyWeb(), Watched: looks(9, 10, 26)}, at: 26, want: rotation(4 * time.Second)},
+		"the kubelet's clock is ahead":       {s: drain.Situation{Pod: out().ready(corev1.ConditionFalse, 3600).Pod, Policy: policyWeb(), Watched: looks(9, 10, 26)}, at: 26, want: since(drained, 26)},
+		"it was not Ready before":            {s: drain.Situation{Pod: out().ready(corev1.ConditionFalse, -9).Pod, Policy: policyWeb(), Watched: looks(9, 10, 12)}, at: 15, want: rotation(time.Second)},
+		"propagation, drained all the while": {s: drain.Situation{Pod: out().Pod, Policy: policyWeb(), Watched: looks(9, 10, 16)}, at: 16, want: rotation(time.Second)},
 		"propagation that is asked for":      {s: drain.Situation{Pod: out().Pod, Policy: patient, Watched: looks(9, 10, 16)}, at: 16, want: rotation(16 * time.Second)},
 		"propagation by default":             {s: drain.Situation{Pod: out().Pod, Policy: default5, Watched: looks(9, 10, 16)}, at: 16, want: rotation(time.Second)},
-		"not looked at yet":                  {s: drain.Situation{Pod: out().Pod, Policy: holding()}, at: 17, want: requests("its drain status has not been read yet", 17, 83*time.Second)},
-		"requests in flight":                 {s: drain.Situation{Pod: out().Pod, Policy: holding(), Watched: busy(19)}, at: 20, want: requests("3 in flight, 0 long-lived", 20, 80*time.Second)},
-		"drained, one look":                  {s: drain.Situation{Pod: out().Pod, Policy: holding(), Watched: looks(1, 19, 19)}, at: 20, want: requests("nothing is in flight: it is looked once more", 20, 200*time.Millisecond)},
+		"not looked at yet":                  {s: drain.Situation{Pod: out().Pod, Policy: policyWeb()}, at: 17, want: requests("its drain status has not been read yet", 17, 83*time.Second)},
+		"requests in flight":                 {s: drain.Situation{Pod: out().Pod, Policy: policyWeb(), Watched: busy(19)}, at: 20, want: requests("3 in flight, 0 long-lived", 20, 80*time.Second)},
+		"drained, one look":                  {s: drain.Situation{Pod: out().Pod, Policy: policyWeb(), Watched: looks(1, 19, 19)}, at: 20, want: requests("nothing is in flight: it is looked once more", 20, 200*time.Millisecond)},
 		"drained, the last look begun while it was seen": {
-			s: drain.Situation{Pod: out().Pod, Policy: holding(), Watched: looks(9, 12, 16.9)}, at: 20,
+			s: drain.Situation{Pod: out().Pod, Policy: policyWeb(), Watched: looks(9, 12, 16.9)}, at: 20,
 			want: requests("nothing is in flight: it is looked once more", 20, 200*time.Millisecond),
 		},
-		"drained, two looks":                        {s: drain.Situation{Pod: out().Pod, Policy: holding(), Watched: looks(2, 16, 17)}, at: 20, want: drained},
-		"fewer in flight, said a moment ago":        {s: drain.Situation{Pod: waiting("5 in flight, 0 long-lived", 19).Pod, Policy: holding(), Watched: busy(19)}, at: 20, want: quiet(requests("3 in flight, 0 long-lived", 20, 29*time.Second))},
-		"fewer in flight, said a while ago":         {s: drain.Situation{Pod: waiting("5 in flight, 0 long-lived", 18).Pod, Policy: holding(), Watched: busy(47)}, at: 48, want: since(requests("3 in flight, 0 long-lived", 48, 52*time.Second), 18)},
-		"as many in flight":                         {s: drain.Situation{Pod: waiting("3 in flight, 0 long-lived", 18).Pod, Policy: holding(), Watched: busy(47)}, at: 48, want: quiet(requests("3 in flight, 0 long-lived", 48, 52*time.Second))},
-		"unreadable twice":                          {s: drain.Situation{Pod: out().Pod, Policy: holding(), Watched: failures(2, 19)}, at: 20, want: requests("its drain status could not be read: no answer", 20, 80*time.Second)},
-		"unreadable three times, while it was seen": {s: drain.Situation{Pod: out().Pod, Policy: holding(), Watched: failures(3, 15)}, at: 16, want: rotation(time.Second)},
+		"drained, two looks":                        {s: drain.Situation{Pod: out().Pod, Policy: policyWeb(), Watched: looks(2, 16, 17)}, at: 20, want: drained},
+		"fewer in flight, said a moment ago":        {s: drain.Situation{Pod: requestsOf("5 in flight, 0 long-lived", 19).Pod, Policy: policyWeb(), Watched: busy(19)}, at: 20, want: quiet(requests("3 in flight, 0 long-lived", 20, 29*time.Second))},
+		"fewer in flight, said a while ago":         {s: drain.Situation{Pod: requestsOf("5 in flight, 0 long-lived", 18).Pod, Policy: policyWeb(), Watched: busy(47)}, at: 48, want: since(requests("3 in flight, 0 long-lived", 48, 52*time.Second), 18)},
+		"as many in flight":                         {s: drain.Situation{Pod: requestsOf("3 in flight, 0 long-lived", 18).Pod, Policy: policyWeb(), Watched: busy(47)}, at: 48, want: quiet(requests("3 in flight, 0 long-lived", 48, 52*time.Second))},
+		"unreadable twice":                          {s: drain.Situation{Pod: out().Pod, Policy: policyWeb(), Watched: failures(2, 19)}, at: 20, want: requests("its drain status could not be read: no answer", 20, 80*time.Second)},
+		"unreadable three times, while it was seen": {s: drain.Situation{Pod: out().Pod, Policy: policyWeb(), Watched: failures(3, 15)}, at: 16, want: rotation(time.Second)},
 		"unreadable three times, the policy says Hold": {
 			s: drain.Situation{Pod: out().Pod, Policy: holds, Watched: failures(3, 19)}, at: 20,
 			want: drain.Step{
-				Conditions: []corev1.PodCondition{held("Status", "its drain status cannot be read: no answer", 10, 20)},
+				Conditions: []corev1.PodCondition{drainedFor("Status", "its drain status cannot be read: no answer", 10, 20)},
 				Watch:      true, TellDraining: yes, WaitingFor: "Status", Message: "its drain status cannot be read: no answer", After: 80 * time.Second,
 			},
 		},
 		"unreadable three times": {
-			s: drain.Situation{Pod: out().Pod, Policy: holding(), Watched: failures(3, 19)}, at: 20,
+			s: drain.Situation{Pod: out().Pod, Policy: policyWeb(), Watched: failures(3, 19)}, at: 20,
 			want: drain.Step{
-				Release:    releasing(drain.EndStatus),
+				Release:    releaseFor(drain.EndStatus),
 				Conditions: []corev1.PodCondition{now(v1alpha1.PodDrained, corev1.ConditionUnknown, "StatusUnreadable", "its drain status cannot be read: no answer", 20, 20)},
 				Watch:      true, TellDraining: yes, WaitingFor: "Eviction", Message: "its drain status cannot be read: no answer", After: time.Second,
 			},
@@ -336,15 +336,15 @@ func TestNext(t *testing.T) {
 
 		// 8: an eviction that is refused.
 		"an eviction": {
-			s: drain.Situation{Pod: evicted(out()).Pod, Policy: holding(), Watched: looks(2, 18, 19)}, at: 20,
+			s: drain.Situation{Pod: evicted(out()).Pod, Policy: policyWeb(), Watched: looks(2, 18, 19)}, at: 20,
 			want: releasedAs(drained, &drain.Release{Kind: drain.Evict, Why: drain.EndDrained}),
 		},
 		"an eviction with a grace": {
-			s: drain.Situation{Pod: withGrace.out(10).held("Rotation", rotationMessage, 10).Pod, Policy: holding(), Watched: looks(2, 18, 19)}, at: 20,
+			s: drain.Situation{Pod: withGrace.out(10).held("Rotation", rotationMessage, 10).Pod, Policy: policyWeb(), Watched: looks(2, 18, 19)}, at: 20,
 			want: releasedAs(drained, &drain.Release{Kind: drain.Evict, Why: drain.EndDrained, GraceSeconds: ptr.To[int64](7)}),
 		},
 		"an eviction that is refused": {
-			s: drain.Situation{Pod: evicted(out()).Pod, Policy: holding(), Watched: looks(2, 18, 19), Refused: "the budget"}, at: 20,
+			s: drain.Situation{Pod: evicted(out()).Pod, Policy: policyWeb(), Watched: looks(2, 18, 19), Refused: "the budget"}, at: 20,
 			want: drain.Step{
 				Release:    &drain.Release{Kind: drain.Evict, Why: drain.EndDrained},
 				Conditions: []corev1.PodCondition{now(v1alpha1.PodDrained, corev1.ConditionTrue, "Drained", "drained; its end is refused: the budget", 20, 20)},
@@ -354,7 +354,7 @@ func TestNext(t *testing.T) {
 		"an eviction that was refused before": {
 			s: drain.Situation{
 				Pod:    evicted(out()).set(drainedAs(corev1.ConditionTrue, "Drained", "drained; its end is refused: the budget", 20)).Pod,
-				Policy: holding(), Watched: looks(2, 18, 19), Refused: "the budget",
+				Policy: policyWeb(), Watched: looks(2, 18, 19), Refused: "the budget",
 			},
 			at: 21,
 			want: drain.Step{
@@ -365,14 +365,14 @@ func TestNext(t *testing.T) {
 		"drained, refused, and busy again": {
 			s: drain.Situation{
 				Pod:    evicted(out()).set(drainedAs(corev1.ConditionTrue, "Drained", drainedMessage, 20)).Pod,
-				Policy: holding(), Watched: busy(29), Refused: "the budget",
+				Policy: policyWeb(), Watched: busy(29), Refused: "the budget",
 			},
 			at: 30, want: since(requests("3 in flight, 0 long-lived", 30, 70*time.Second), 30),
 		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(tc.want, drain.Next(tc.s, after(tc.at))); diff != "" {
+			if diff := cmp.Diff(tc.want, drain.Next(tc.s, moment(tc.at))); diff != "" {
 				t.Errorf("step (-want +got):\n%s", diff)
 			}
 		})

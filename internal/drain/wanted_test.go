@@ -83,7 +83,7 @@ func TestWanted(t *testing.T) {
 			if !asked {
 				t.Fatal("the pod has no wish")
 			}
-			wanted, end := drain.Wanted(tc.pod.Pod, w, tc.owner, pods(append(tc.others, tc.pod)...), after(tc.at))
+			wanted, end := drain.Wanted(tc.pod.Pod, w, tc.owner, pods(append(tc.others, tc.pod)...), moment(tc.at))
 			if wanted != (tc.end == "") || end != tc.end {
 				t.Errorf("got %v, %q, want %q", wanted, end, tc.end)
 			}
