@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -31,6 +32,7 @@ import (
 )
 
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=list;watch
 // +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
 // +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=drain-operator-system,resources=leases,verbs=create
@@ -76,8 +78,10 @@ func cacheOptions(namespace string, ceilings condition.Ceilings) cache.Options {
 	return cache.Options{
 		DefaultTransform: store.Trim,
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Pod{}:  {Transform: store.PodTrim()},
-			&corev1.Node{}: {Transform: store.TrimNode(ceilings)},
+			&corev1.Pod{}:           {Transform: store.PodTrim()},
+			&corev1.Node{}:          {Transform: store.TrimNode(ceilings)},
+			&corev1.Namespace{}:     {Transform: store.TrimNamespace},
+			&coordinationv1.Lease{}: {Namespaces: map[string]cache.Config{namespace: {}}},
 			&corev1.Secret{}: {Namespaces: map[string]cache.Config{
 				namespace: {FieldSelector: byName(certSecret)},
 			}},
@@ -86,6 +90,11 @@ func cacheOptions(namespace string, ceilings condition.Ceilings) cache.Options {
 				// Whole: what we own of it is read from its managed fields.
 				Transform: func(obj any) (any, error) { return obj, nil },
 			},
+			&admissionv1.ValidatingWebhookConfiguration{}: {
+				Field:     byName(registration.GateName),
+				Transform: func(obj any) (any, error) { return obj, nil },
+			},
+			&corev1.Namespace{}: {Transform: store.TrimNamespace},
 		},
 	}
 }

@@ -9,6 +9,14 @@ import (
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 )
 
+// Reasons of the pod condition PodDrained that are no v1alpha1.WaitingFor.
+const (
+	// ReasonNotHeld: its end is not wanted any more. Status False.
+	ReasonNotHeld = "NotHeld"
+	// ReasonStatusUnreadable: Status Unknown.
+	ReasonStatusUnreadable = "StatusUnreadable"
+)
+
 // HasReadinessGate says that a pod is Ready only while it is in rotation.
 func HasReadinessGate(pod *corev1.Pod) bool {
 	return slices.ContainsFunc(pod.Spec.ReadinessGates, func(g corev1.PodReadinessGate) bool {
@@ -27,6 +35,14 @@ func OutOfRotation(pod *corev1.Pod) bool {
 func Held(pod *corev1.Pod) bool {
 	_, wished := WishOf(pod)
 	return wished && OutOfRotation(pod)
+}
+
+// HeldFor is what a held pod waits for, empty when the leader has not said so.
+func HeldFor(pod *corev1.Pod) v1alpha1.WaitingFor {
+	if c := podCondition(pod, v1alpha1.PodDrained); c != nil && c.Status == corev1.ConditionFalse && c.Reason != ReasonNotHeld {
+		return v1alpha1.WaitingFor(c.Reason)
+	}
+	return ""
 }
 
 // Holds says whether a policy holds deletions of its pods.

@@ -9,7 +9,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
-	"github.com/drain-operator/drain-operator/internal/plan"
 )
 
 // namespaceController empties a namespace that is being deleted. It stops at
@@ -110,8 +109,7 @@ func (s Snapshot) notMeant(_ time.Time) bool {
 	if s.Pod == nil || s.Ask.UID != "" && s.Ask.UID != s.Pod.UID {
 		return true
 	}
-	_, _, injected := plan.InjectedBy(s.Pod)
-	return !injected
+	return s.Pod.Labels[v1alpha1.LabelInjected] != "true"
 }
 
 // terminating: its deletion was accepted; what comes now shortens or ends it.
