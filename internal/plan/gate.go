@@ -7,13 +7,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
-	"github.com/drain-operator/drain-operator/internal/drain"
+	"github.com/drain-operator/drain-operator/internal/policy"
 )
 
 // addReadinessGate gives the pod the readiness gate where the policy holds
 // deletions and the operator will be able to ask the pod for its drain status.
 func (b *builder) addReadinessGate(p *v1alpha1.DrainPolicy) {
-	if !drain.Holds(p) || b.set.http == nil {
+	if !policy.HoldsDeletions(p) || b.set.http == nil {
 		return
 	}
 	if b.pod.Spec.HostNetwork {
