@@ -142,7 +142,6 @@ func TestEachRule(t *testing.T) {
 		"another pod of that name":     {[]edit{otherUID}, drain.AllowedNotMeant},
 		"the very pod":                 {[]edit{func(s *drain.Snapshot) { s.Ask.UID = "uid-1" }}, drain.RefusedNotDrained},
 		"not injected":                 {[]edit{func(s *drain.Snapshot) { s.Pod.Labels = nil }}, drain.AllowedNotMeant},
-		"whose settings is not told":   {[]edit{func(s *drain.Snapshot) { s.Pod.Annotations = nil }}, drain.AllowedNotMeant},
 		"terminating already":          {[]edit{isTerminating}, drain.AllowedTerminating},
 		"the operator asks":            {[]edit{isOperator}, drain.AllowedByOperator},
 		"a grace of 0":                 {[]edit{force}, drain.AllowedForced},
