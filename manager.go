@@ -32,7 +32,6 @@ import (
 )
 
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
-// +kubebuilder:rbac:groups="",resources=namespaces,verbs=list;watch
 // +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
 // +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=drain-operator-system,resources=leases,verbs=create
@@ -94,7 +93,6 @@ func cacheOptions(namespace string, ceilings condition.Ceilings) cache.Options {
 				Field:     byName(registration.GateName),
 				Transform: func(obj any) (any, error) { return obj, nil },
 			},
-			&corev1.Namespace{}: {Transform: store.TrimNamespace},
 		},
 	}
 }

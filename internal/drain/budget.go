@@ -53,7 +53,7 @@ func healthy(b *policyv1.PodDisruptionBudget, selector labels.Selector, neighbou
 	for _, p := range neighbours {
 		_, evicted := b.Status.DisruptedPods[p.Name]
 		if p.Namespace == b.Namespace && selector.Matches(labels.Set(p.Labels)) && isReady(p) &&
-			p.DeletionTimestamp == nil && !takenOut(p) && !leaving[p.UID] && !evicted {
+			p.DeletionTimestamp == nil && !OutOfRotation(p) && !leaving[p.UID] && !evicted {
 			n++
 		}
 	}

@@ -17,9 +17,9 @@ const (
 	// nextLook is how often it is looked whether one more look is there.
 	nextLook = 200 * time.Millisecond
 
-	// cachesAgree is how much later the owner may reach the cache than the
-	// wish of its controller did.
-	cachesAgree = 2 * time.Second
+	// cachesAgree is how much older than the wish of its controller the owner
+	// may be: it is asked for every 2 s, and wishes have whole seconds.
+	cachesAgree = 4 * time.Second
 
 	// looksDrained and looksUnreadable are how many looks in a row it takes.
 	looksDrained    = 2
@@ -35,8 +35,8 @@ const (
 //  3. a wish that is no longer wanted (Wanted): taken back; but not within
 //     cachesAgree of it being asked.
 //  4. the wish of a pod that is no longer held (policy gone, Observe,
-//     Termination, Releasing; namespace terminating): Release; where that is
-//     refused, as if there were no wish.
+//     Termination, Releasing; namespace terminating): Release; where an
+//     Eviction is refused, as if there were no wish.
 //  5. past the bound, or nothing runs in it: Release.
 //  6. in rotation: out of it, if MayLeave; else wait for the budget.
 //  7. out of rotation: not before the pod is seen not Ready and
@@ -96,10 +96,11 @@ func (c course) noLongerHeld() (Step, bool) {
 	if Holds(c.Policy) && !c.Releasing && !c.NamespaceTerminating {
 		return Step{}, false
 	}
-	step := c.staysIn(EndNotHeld)
-	if c.Refused == "" {
-		step.Release = c.release(EndNotHeld)
+	if c.wish.Kind == Evict && c.Refused != "" { // the budget has the last word
+		return c.staysIn(EndNotHeld), true
 	}
+	step := c.asItIs(tryAgain)
+	step.Release = c.release(EndNotHeld)
 	return step, true
 }
 
@@ -111,7 +112,7 @@ func (c course) pastBound() (Step, bool) {
 }
 
 func (c course) nothingRuns() (Step, bool) {
-	if anyContainer(c.Pod, running) {
+	if !nothingRuns(c.Pod) {
 		return Step{}, false
 	}
 	return c.releases(EndNothing, string(EndDrained), "no container runs any more"), true
@@ -119,7 +120,7 @@ func (c course) nothingRuns() (Step, bool) {
 
 // stillIn rotation: out of it, if the budgets allow.
 func (c course) stillIn() (Step, bool) {
-	if takenOut(c.Pod) {
+	if OutOfRotation(c.Pod) {
 		return Step{}, false
 	}
 	if c.Leaving[c.Pod.UID] { // just taken out, and the cache does not show it yet
@@ -158,7 +159,7 @@ func (c course) unreadable() (Step, bool) {
 	if c.Policy.Spec.Gate.OnStatusFailure == v1alpha1.OnStatusFailureHold {
 		return c.drains(c.waits(v1alpha1.WaitingForStatus, why, 0)), true
 	}
-	return c.drains(c.releases(EndStatus, reasonStatusUnreadable, why)), true
+	return c.drains(c.releases(EndStatus, ReasonStatusUnreadable, why)), true
 }
 
 func (c course) waitsUntilDrained() Step {
@@ -181,7 +182,7 @@ func (c course) staysIn(end HoldEnd) Step {
 	in := c.condition(v1alpha1.PodInRotation, corev1.ConditionTrue, reasonInRotation, "")
 	asked := podCondition(c.Pod, v1alpha1.PodDeletionRequested)
 	wished := asked != nil && asked.Status != corev1.ConditionFalse
-	out := takenOut(c.Pod)
+	out := OutOfRotation(c.Pod)
 	step := Step{Conditions: c.changed(in)}
 	if !out && wished && c.Leaving[c.Pod.UID] { // the cache does not show yet that it is out
 		out, step.Conditions = true, []corev1.PodCondition{in}
@@ -190,7 +191,7 @@ func (c course) staysIn(end HoldEnd) Step {
 		step.Conditions = append(step.Conditions, c.condition(v1alpha1.PodDeletionRequested, corev1.ConditionFalse, string(end), endMessages[end]))
 	}
 	if beingHeld(c.Pod) {
-		step.Conditions = append(step.Conditions, c.condition(v1alpha1.PodDrained, corev1.ConditionFalse, reasonNotHeld, ""))
+		step.Conditions = append(step.Conditions, c.condition(v1alpha1.PodDrained, corev1.ConditionFalse, ReasonNotHeld, ""))
 		step.Ended = end
 	}
 	if out {
@@ -206,7 +207,7 @@ func (c course) asItIs(after time.Duration) Step {
 	if d := podCondition(c.Pod, v1alpha1.PodDrained); beingHeld(c.Pod) && d.Status == corev1.ConditionFalse {
 		step.WaitingFor, step.Message = v1alpha1.WaitingFor(d.Reason), d.Message
 	}
-	if takenOut(c.Pod) || c.Leaving[c.Pod.UID] {
+	if OutOfRotation(c.Pod) || c.Leaving[c.Pod.UID] {
 		step = c.drains(step)
 	}
 	return step
@@ -243,7 +244,7 @@ func (c course) releases(why HoldEnd, reason, message string) Step {
 	if want := c.condition(v1alpha1.PodDrained, status, reason, message); c.renewal(want) <= 0 {
 		step.Conditions = c.changed(want)
 	}
-	step.Watch = takenOut(c.Pod)
+	step.Watch = OutOfRotation(c.Pod)
 	return step
 }
 
@@ -259,13 +260,7 @@ func (c course) drains(step Step) Step {
 }
 
 // until is when a pod is let go at the latest.
-func (c course) until() time.Time {
-	most := c.Policy.Spec.Gate.MaxHoldSeconds
-	if most == 0 {
-		most = v1alpha1.DefaultGateMaxHoldSeconds
-	}
-	return c.wish.Until(time.Duration(most) * time.Second)
-}
+func (c course) until() time.Time { return c.wish.Until(MaxHold(c.Policy)) }
 
 // sooner of two times, of which 0 is never and less is past.
 func sooner(a, b time.Duration) time.Duration {

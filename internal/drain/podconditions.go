@@ -9,12 +9,10 @@ import (
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 )
 
-// Reasons of the pods' conditions, besides what a pod waits for and the ends of holds.
+// Reasons of the readiness gate.
 const (
-	reasonInRotation       = "InRotation"
-	reasonDraining         = "Draining"
-	reasonNotHeld          = "NotHeld"
-	reasonStatusUnreadable = "StatusUnreadable"
+	reasonInRotation = "InRotation"
+	reasonDraining   = "Draining"
 )
 
 const (
@@ -36,7 +34,7 @@ var endMessages = map[HoldEnd]string{
 // beingHeld says that the leader has written what the pod is held for.
 func beingHeld(pod *corev1.Pod) bool {
 	c := podCondition(pod, v1alpha1.PodDrained)
-	return c != nil && c.Reason != reasonNotHeld
+	return c != nil && c.Reason != ReasonNotHeld
 }
 
 // condition of the pod as it is to be. Its lastProbeTime is when it was written.

@@ -35,19 +35,19 @@ var allowances = []struct {
 	reason  VerdictReason
 	applies func(s Snapshot, now time.Time) bool
 }{
-	{AllowedNotMeant, notMeant},
-	{AllowedTerminating, terminating},
-	{AllowedByOperator, byOperator},
-	{AllowedForced, forced},
-	{AllowedNamespaceEnds, namespaceEnds},
-	{AllowedDisrupted, disrupted},
-	{AllowedNothingRuns, nothingRunsIn},
-	{AllowedNotHeld, notHeld},
-	{AllowedNoGate, noGate},
-	{AllowedUnreachable, unreachable},
-	{AllowedDrained, drained},
-	{AllowedBound, pastBound},
-	{AllowedStatusUnknown, statusUnknown},
+	{AllowedNotMeant, Snapshot.notMeant},
+	{AllowedTerminating, Snapshot.terminating},
+	{AllowedByOperator, Snapshot.byOperator},
+	{AllowedForced, Snapshot.forced},
+	{AllowedNamespaceEnds, Snapshot.namespaceEnds},
+	{AllowedDisrupted, Snapshot.disrupted},
+	{AllowedNothingRuns, Snapshot.nothingRuns},
+	{AllowedNotHeld, Snapshot.notHeld},
+	{AllowedNoGate, Snapshot.noGate},
+	{AllowedUnreachable, Snapshot.unreachable},
+	{AllowedDrained, Snapshot.drained},
+	{AllowedBound, Snapshot.pastBound},
+	{AllowedStatusUnknown, Snapshot.statusUnknown},
 }
 
 // Decide answers a request, by the first rule that knows.
@@ -60,16 +60,16 @@ func Decide(s Snapshot, now time.Time) Verdict {
 			return Verdict{Allow: true, Reason: allowance.reason}
 		}
 	}
-	return refuse(s, now)
+	return s.refuse(now)
 }
 
 // refuse says what is waited for, and what is to be recorded.
-func refuse(s Snapshot, now time.Time) Verdict {
+func (s Snapshot) refuse(now time.Time) Verdict {
 	w, write := merged(s.Pod, s.Ask, now)
 	until := w.Until(MaxHold(s.Policy))
 	v := Verdict{
 		Reason:  RefusedNotDrained,
-		Message: refusal(s, w, until, now),
+		Message: s.refusal(w, until, now),
 		After:   until.Sub(now),
 	}
 	if write && !s.Ask.DryRun {
@@ -80,9 +80,10 @@ func refuse(s Snapshot, now time.Time) Verdict {
 }
 
 // refusal is for people, and for the logs of whoever asked.
-func refusal(s Snapshot, w Wish, until, now time.Time) string {
-	waiting := "waiting to be taken out of rotation"
-	if c := podCondition(s.Pod, v1alpha1.PodDrained); c != nil && c.Status == corev1.ConditionFalse && c.Message != "" && Held(s.Pod) {
+func (s Snapshot) refusal(w Wish, until, now time.Time) string {
+	waiting := "it is about to be taken out of rotation"
+	c := podCondition(s.Pod, v1alpha1.PodDrained)
+	if _, wished := WishOf(s.Pod); wished && c != nil && c.Status == corev1.ConditionFalse && c.Message != "" {
 		waiting = bounded(c.Message)
 	}
 	ends := "deleted"
@@ -104,7 +105,7 @@ func clock(t, now time.Time) string {
 }
 
 // notMeant: there is no such pod, not any more, or it is not injected.
-func notMeant(s Snapshot, _ time.Time) bool {
+func (s Snapshot) notMeant(_ time.Time) bool {
 	if s.Pod == nil || s.Ask.UID != "" && s.Ask.UID != s.Pod.UID {
 		return true
 	}
@@ -112,57 +113,57 @@ func notMeant(s Snapshot, _ time.Time) bool {
 }
 
 // terminating: its deletion was accepted; what comes now shortens or ends it.
-func terminating(s Snapshot, _ time.Time) bool { return s.Pod.DeletionTimestamp != nil }
+func (s Snapshot) terminating(_ time.Time) bool { return s.Pod.DeletionTimestamp != nil }
 
-func byOperator(s Snapshot, _ time.Time) bool { return s.Ask.ByOperator }
+func (s Snapshot) byOperator(_ time.Time) bool { return s.Ask.ByOperator }
 
 // forced: a grace of 0 is asked for by who knows what it does: kubectl delete
 // --force, pod garbage collection, node controllers.
-func forced(s Snapshot, _ time.Time) bool {
+func (s Snapshot) forced(_ time.Time) bool {
 	return s.Ask.GraceSeconds != nil && *s.Ask.GraceSeconds == 0
 }
 
 // namespaceEnds: one refusal would stop the namespace's deletion for a minute.
-func namespaceEnds(s Snapshot, _ time.Time) bool {
+func (s Snapshot) namespaceEnds(_ time.Time) bool {
 	return s.NamespaceTerminating || s.Ask.User == namespaceController
 }
 
 // disrupted: whoever needs the pod gone does not wait, or never asks again.
-func disrupted(s Snapshot, _ time.Time) bool {
+func (s Snapshot) disrupted(_ time.Time) bool {
 	c := podCondition(s.Pod, corev1.DisruptionTarget)
 	return c != nil && c.Status == corev1.ConditionTrue && slices.Contains(disruptions, c.Reason)
 }
 
-func nothingRunsIn(s Snapshot, _ time.Time) bool { return nothingRuns(s.Pod) }
+func (s Snapshot) nothingRuns(_ time.Time) bool { return nothingRuns(s.Pod) }
 
 // notHeld: no policy wants it (any more), or the operator is being removed.
-func notHeld(s Snapshot, _ time.Time) bool { return s.Releasing || !Holds(s.Policy) }
+func (s Snapshot) notHeld(_ time.Time) bool { return s.Releasing || !Holds(s.Policy) }
 
 // noGate: the pod could not be taken out of rotation, and would never drain.
-func noGate(s Snapshot, _ time.Time) bool { return !HasReadinessGate(s.Pod) }
+func (s Snapshot) noGate(_ time.Time) bool { return !HasReadinessGate(s.Pod) }
 
 // unreachable: nobody has read the drain status of the policy's pods lately,
 // so that nobody would notice that this one has drained. A pod that is held
 // already stays so: for it the leader's own looks count.
-func unreachable(s Snapshot, _ time.Time) bool {
+func (s Snapshot) unreachable(_ time.Time) bool {
 	return !Held(s.Pod) && !meta.IsStatusConditionTrue(s.Policy.Status.Conditions, v1alpha1.ConditionDrainStatusReachable)
 }
 
 // drained: the leader saw so, of a pod that is out of rotation. What is left
 // of an earlier hold says nothing of a pod that is in rotation again.
-func drained(s Snapshot, _ time.Time) bool {
+func (s Snapshot) drained(_ time.Time) bool {
 	return Held(s.Pod) && hasCondition(s.Pod, v1alpha1.PodDrained, corev1.ConditionTrue)
 }
 
 // pastBound: it was first refused longer ago than its policy allows.
-func pastBound(s Snapshot, now time.Time) bool {
+func (s Snapshot) pastBound(now time.Time) bool {
 	w, wished := WishOf(s.Pod)
 	return wished && !now.Before(w.Until(MaxHold(s.Policy)))
 }
 
 // statusUnknown: the leader cannot read the drain status, and the policy says
 // that the pod is to be left to its hook.
-func statusUnknown(s Snapshot, _ time.Time) bool {
+func (s Snapshot) statusUnknown(_ time.Time) bool {
 	return Held(s.Pod) && hasCondition(s.Pod, v1alpha1.PodDrained, corev1.ConditionUnknown) &&
 		s.Policy.Spec.Gate.OnStatusFailure != v1alpha1.OnStatusFailureHold
 }

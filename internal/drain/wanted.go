@@ -6,18 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-
-	"github.com/drain-operator/drain-operator/api/v1alpha1"
 )
-
-// controllers are the users as which the controllers of workloads ask: each
-// with an account of its own, or all with the one of their process.
-var controllers = map[string]bool{
-	"system:serviceaccount:kube-system:replicaset-controller":  true,
-	"system:serviceaccount:kube-system:statefulset-controller": true,
-	"system:serviceaccount:kube-system:daemon-set-controller":  true,
-	"system:kube-controller-manager":                           true,
-}
 
 // Wanted says whether a pod's end is still wanted: end is why it is not.
 //
@@ -33,7 +22,7 @@ func Wanted(pod *corev1.Pod, w Wish, o Owner, neighbours []*corev1.Pod, now time
 	switch {
 	case o.Gone, o.outdated(pod), o.beyond(pod), o.surplus(pod, neighbours):
 		return true, ""
-	case controllers[w.By] && o.tellsAll():
+	case w.ByWorkload() && o.tellsAll():
 		return false, EndTakenBack
 	case now.Before(w.LastAsked.Add(WishExpires)):
 		return true, ""
@@ -80,8 +69,8 @@ type candidate struct {
 // workload's own controller before any other.
 func compareCandidates(a, b candidate) int {
 	return cmp.Or(
-		falseFirst(!controllers[a.wish.By], !controllers[b.wish.By]),
-		falseFirst(!takenOut(a.pod), !takenOut(b.pod)),
+		falseFirst(!a.wish.ByWorkload(), !b.wish.ByWorkload()),
+		falseFirst(!OutOfRotation(a.pod), !OutOfRotation(b.pod)),
 		a.wish.Since.Compare(b.wish.Since),
 		cmp.Compare(a.pod.Name, b.pod.Name),
 	)
@@ -95,10 +84,4 @@ func falseFirst(a, b bool) int {
 		return -1
 	}
 	return 1
-}
-
-// takenOut says that the operator keeps a pod out of rotation.
-func takenOut(pod *corev1.Pod) bool {
-	c := podCondition(pod, v1alpha1.PodInRotation)
-	return c != nil && c.Status == corev1.ConditionFalse
 }

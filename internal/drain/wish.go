@@ -61,8 +61,8 @@ var workloadControllers = []string{
 	"system:kube-controller-manager",
 }
 
-// ByWorkload says that the workload's own controller asks. What it wants can be
-// read from the owner, and need not be remembered.
+// ByWorkload says that the workload's own controller asks, so that the owner
+// may tell whether it still wants to.
 func (w Wish) ByWorkload() bool { return slices.Contains(workloadControllers, w.By) }
 
 // WishOf reads the wish from a pod's condition; false when there is none. A
@@ -132,16 +132,15 @@ func (w Wish) Until(maxHold time.Duration) time.Time { return w.Since.Add(maxHol
 // By belongs to the Kind: an Eviction that somebody asks for while the
 // workload's controller wants a DELETE must not become a DELETE that stays
 // when the controller has changed its mind. And the controller does not
-// supersede somebody else: its own wish can always be read from the owner.
+// supersede somebody else, whose wish cannot be read from the owner.
 func merged(pod *corev1.Pod, ask Ask, now time.Time) (w Wish, write bool) {
 	asked := firstWish(pod, ask, now)
 	was, wished := WishOf(pod)
 	if !wished || was.Since.Sub(now) > AskedAgain { // a time to come would be no bound
 		return asked, true
 	}
-	w = was.and(asked, pod, now)
-	recently := now.Sub(was.LastAsked).Abs() < AskedAgain
-	if was.means(w) && (recently || w.LastAsked.Equal(was.LastAsked)) {
+	w = was.and(asked, pod)
+	if recently := now.Sub(was.LastAsked).Abs() < AskedAgain; recently && was.means(w) {
 		return was, false
 	}
 	return w, true
@@ -160,14 +159,14 @@ func firstWish(pod *corev1.Pod, ask Ask, now time.Time) Wish {
 }
 
 // and is the wish of two who ask one after the other.
-func (w Wish) and(asked Wish, pod *corev1.Pod, now time.Time) Wish {
+func (w Wish) and(asked Wish, pod *corev1.Pod) Wish {
 	both := asked
 	both.Since, both.GraceSeconds = w.Since, shorter(pod, asked.GraceSeconds, w.GraceSeconds)
 	switch {
 	case w.Kind == Delete && asked.Kind == Evict:
 		both.Kind, both.By = w.Kind, w.By
-	case w.Kind == asked.Kind && asked.ByWorkload() && !w.ByWorkload() && now.Sub(w.LastAsked) < WishExpires:
-		both.By, both.LastAsked = w.By, w.LastAsked
+	case w.Kind == asked.Kind && asked.ByWorkload():
+		both.By = w.By
 	}
 	return both
 }

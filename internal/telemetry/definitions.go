@@ -149,7 +149,7 @@ var (
 		Name:   "drain_operator_gate_records_total",
 		Kind:   Counter,
 		Labels: []string{"result"},
-		Help:   "Refused requests that were to be written to their pod's condition deletion-requested, by result: Written, Gone (the pod was gone by then), Failed (the API server did not take it), Dropped (too many were waiting).",
+		Help:   "Refused requests that were to be written to their pod's condition deletion-requested, by result: Written (or the pod was gone by then), Failed (the API server did not take it), Dropped (too many were waiting).",
 		Notes:  "Each replica counts its own. What is not written waits until it is asked for again.",
 	}
 )

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
@@ -27,10 +26,8 @@ type Wishes interface {
 type RecordResult string
 
 const (
-	// RecordWritten to the pod's condition.
+	// RecordWritten to the pod's condition, or the pod was gone by then.
 	RecordWritten RecordResult = "Written"
-	// RecordGone: the pod was gone by then.
-	RecordGone RecordResult = "Gone"
 	// RecordFailed: the API server did not take it, however often it was tried.
 	RecordFailed RecordResult = "Failed"
 	// RecordDropped: too many were waiting.
@@ -38,7 +35,7 @@ const (
 )
 
 // RecordResults are all of them.
-var RecordResults = []RecordResult{RecordWritten, RecordGone, RecordFailed, RecordDropped}
+var RecordResults = []RecordResult{RecordWritten, RecordFailed, RecordDropped}
 
 const (
 	// maxWaiting bounds the wishes that are not written yet, some 8 MiB.
@@ -208,18 +205,13 @@ func (r *Recorder) writeNext(ctx context.Context) bool {
 	return true
 }
 
-// write tries once. A pod that is gone needs no wish.
+// write tries once.
 func (r *Recorder) write(ctx context.Context, w wish) error {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	err := r.pods.SetConditions(ctx, w.pod, []corev1.PodCondition{w.condition})
-	switch {
-	case err == nil:
+	if err == nil {
 		r.results(RecordWritten)
-	case apierrors.IsNotFound(err):
-		r.results(RecordGone)
-	default:
-		return err
 	}
-	return nil
+	return err
 }

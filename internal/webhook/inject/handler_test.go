@@ -66,7 +66,7 @@ func creation(raw string) *admissionv1.AdmissionRequest {
 	}
 }
 
-// review is what the API server sends.
+// reviewOf is what the API server sends.
 func reviewOf(t testing.TB, request *admissionv1.AdmissionRequest) []byte {
 	t.Helper()
 	body, err := json.Marshal(admissionv1.AdmissionReview{
