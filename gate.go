@@ -69,18 +69,6 @@ func addGate(ctx context.Context, mgr ctrl.Manager, facts memory) (holding, erro
 	return h, mgr.Add(h.wishes)
 }
 
-// addReadiness sets the readiness gates of new pods.
-func addReadiness(mgr ctrl.Manager, h holding) error {
-	gates, err := telemetry.NewReadinessGates(metrics.Registry)
-	if err != nil {
-		return fmt.Errorf("registering metrics: %w", err)
-	}
-	reconciler := &controllers.ReadinessReconciler{
-		Cached: mgr.GetClient(), Pods: h.pods, Metrics: gates, Clock: clock.RealClock{}, Elected: mgr.Elected(),
-	}
-	return reconciler.SetupWithManager(mgr)
-}
-
 // whoAmI is the name under which the API server knows the operator: what it
 // asks for itself, it must not refuse.
 func whoAmI(ctx context.Context, clients kubernetes.Interface) (string, error) {
