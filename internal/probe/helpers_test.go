@@ -30,7 +30,10 @@ func says(body string) http.HandlerFunc {
 }
 
 // hangs until whoever asked has gone.
-func hangs(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+func hangs(_ http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body) // else the server does not see it go
+	<-r.Context().Done()
+}
 
 // podAt is a running pod that serves at an address of this host, under a port named web.
 func podAt(t *testing.T, url string) *corev1.Pod {
