@@ -212,7 +212,9 @@ func TestAskKeepsNoConnection(t *testing.T) {
 func TestAskEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	p := New(Options{Loopback: true, Concurrency: 1, Asked: func(types.NamespacedName, drainstatus.Reading, time.Duration) { t.Error("a look that was not taken is told") }})
+	p := New(Options{Loopback: true, Concurrency: 1, Asked: func(types.NamespacedName, drainstatus.Reading, time.Duration) {
+		t.Error("a look that was not taken is told")
+	}})
 	p.prompt <- struct{}{} // no turn to be had
 	if diff := cmp.Diff(unreadable("not asked: context canceled"), p.Ask(ctx, serve(t, says(bodyDrained)), asking(nil))); diff != "" {
 		t.Errorf("reading (-want +got):\n%s", diff)
