@@ -85,12 +85,16 @@ func holdOptions(facts memory, h holding) (controllers.HoldOptions, error) {
 	if err != nil {
 		return controllers.HoldOptions{}, fmt.Errorf("registering metrics: %w", err)
 	}
+	probes, err := telemetry.NewProbes(metrics.Registry)
+	if err != nil {
+		return controllers.HoldOptions{}, fmt.Errorf("registering metrics: %w", err)
+	}
 	return controllers.HoldOptions{
 		Policy:               facts.Policy,
 		NamespaceTerminating: facts.NamespaceTerminating,
 		Releasing:            facts.Releasing,
 		Pods:                 h.pods,
-		Prober:               probe.New(probe.Options{}),
+		Prober:               probe.New(probe.Options{Asked: probes.Asked}),
 		Metrics:              holds,
 	}, nil
 }
