@@ -85,14 +85,30 @@ func holdOptions(facts memory, h holding) (controllers.HoldOptions, error) {
 	if err != nil {
 		return controllers.HoldOptions{}, fmt.Errorf("registering metrics: %w", err)
 	}
+	probes, err := telemetry.NewProbes(metrics.Registry)
+	if err != nil {
+		return controllers.HoldOptions{}, fmt.Errorf("registering metrics: %w", err)
+	}
 	return controllers.HoldOptions{
 		Policy:               facts.Policy,
 		NamespaceTerminating: facts.NamespaceTerminating,
 		Releasing:            facts.Releasing,
 		Pods:                 h.pods,
-		Prober:               probe.New(probe.Options{}),
+		Prober:               probe.New(probe.Options{Asked: probes.Asked}),
 		Metrics:              holds,
 	}, nil
+}
+
+// addReadiness sets the readiness gates of new pods, on every replica.
+func addReadiness(mgr ctrl.Manager, h holding) error {
+	gates, err := telemetry.NewReadinessGates(metrics.Registry)
+	if err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
+	reconciler := &controllers.ReadinessReconciler{
+		Cached: mgr.GetClient(), Pods: h.pods, Metrics: gates, Clock: clock.RealClock{}, Elected: mgr.Elected(),
+	}
+	return reconciler.SetupWithManager(mgr)
 }
 
 // flush writes what is waiting when the operator ends.
