@@ -32,6 +32,10 @@ const (
 	// staleFor is how long a write of ours may take to come back through the
 	// cache before the pod is worked on as the cache shows it.
 	staleFor = 2 * time.Second
+
+	// outdatedFor is how long it is waited for the cache to show what somebody
+	// else has written: mostly, it comes sooner.
+	outdatedFor = 200 * time.Millisecond
 )
 
 // HoldWorld is what the HoldReconciler reads. What it returns is not changed.
@@ -76,7 +80,8 @@ type HoldObserver interface {
 // leader. All that must outlive it is in the pods' conditions; what it keeps in
 // memory, the next leader finds out again.
 type HoldReconciler struct {
-	World    HoldWorld
+	World HoldWorld
+	// Pods writes to pods only as they are known; see write.AsKnown.
 	Pods     write.Pods
 	Statuses StatusWatcher
 	Teller   Teller
@@ -86,8 +91,17 @@ type HoldReconciler struct {
 	memory holdMemory
 }
 
-// Reconcile does what is to be done with one pod now.
+// Reconcile does what is to be done with one pod now. Where the pod has changed
+// since the cache saw it, nothing is done: what came meanwhile may say otherwise.
 func (r *HoldReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	result, err := r.reconcile(ctx, request)
+	if apierrors.IsConflict(err) {
+		return ctrl.Result{RequeueAfter: outdatedFor}, nil
+	}
+	return result, err
+}
+
+func (r *HoldReconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	pod, err := r.World.Pod(ctx, request.NamespacedName)
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("reading the pod: %w", err)

@@ -9,9 +9,6 @@ import (
 	"github.com/drain-operator/drain-operator/internal/drain"
 )
 
-// modelPreconditions says that the API server releases a pod only as it was known.
-const modelPreconditions = false
-
 // modelWish is one hold of a pod, from the first refusal that was written down.
 type modelWish struct {
 	m     *model

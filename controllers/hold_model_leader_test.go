@@ -142,11 +142,24 @@ func (l *modelLeader) SetConditions(_ context.Context, pod *corev1.Pod, conditio
 	if l.m.fault(0.03) {
 		return errors.New("not written")
 	}
+	if err := l.m.conflict(pod); err != nil {
+		return err
+	}
 	l.m.set1(pod, conditions)
 	if l.m.fault(0.03) {
 		return errors.New("written, and no answer")
 	}
 	return nil
+}
+
+// conflict: a pod is written to only as it was known.
+func (m *model) conflict(pod *corev1.Pod) error {
+	p := m.pods[pod.Name]
+	if p == nil || p.obj.UID != pod.UID || p.obj.ResourceVersion == pod.ResourceVersion {
+		return nil
+	}
+	m.seen["conflicts"]++
+	return apierrors.NewConflict(corev1.Resource("pods"), pod.Name, errors.New("it has changed"))
 }
 
 // set1 sets conditions of a pod, by its UID.
@@ -177,8 +190,8 @@ func (l *modelLeader) Release(_ context.Context, pod *corev1.Pod, release drain.
 		return nil
 	}
 	if p.obj.DeletionTimestamp == nil {
-		if modelPreconditions && p.obj.ResourceVersion != pod.ResourceVersion {
-			return errors.New("the pod has changed")
+		if err := l.m.conflict(pod); err != nil {
+			return err
 		}
 		if release.Kind == drain.Evict && !l.m.budget.mayEvict(p, true) {
 			l.m.seen["evictions refused to the operator"]++

@@ -125,7 +125,7 @@ func (c course) pastBound() (Step, bool) {
 }
 
 func (c course) nothingRuns() (Step, bool) {
-	if !nothingRuns(c.Pod) {
+	if anyContainer(c.Pod, running) {
 		return Step{}, false
 	}
 	return c.releases(EndNothing, string(EndDrained), "no container runs any more"), true
