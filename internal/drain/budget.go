@@ -17,10 +17,16 @@ import (
 // A budget's status lags behind: besides it (observed, disruptionsAllowed > 0)
 // the pods themselves are counted: those that match, are Ready, not
 // terminating, not leaving and not listed in the budget's disruptedPods must
-// be more than desiredHealthy. A pod that is not Ready may always leave.
+// be more than desiredHealthy. A pod that is not Ready may always leave; but if
+// only a readiness gate keeps it from being so, as with one that was put into
+// rotation a moment ago, then the others must be enough.
 func MayLeave(pod *corev1.Pod, budgets []*policyv1.PodDisruptionBudget, neighbours []*corev1.Pod, leaving map[types.UID]bool) (bool, string) {
 	if !isReady(pod) {
-		return true, ""
+		if !hasCondition(pod, corev1.ContainersReady, corev1.ConditionTrue) {
+			return true, ""
+		}
+		why := lacking(pod, budgets, neighbours, leaving)
+		return why == "", why
 	}
 	for _, b := range of(pod, budgets) {
 		if why := refuses(b, healthy(b, neighbours, leaving)); why != "" {
@@ -28,6 +34,17 @@ func MayLeave(pod *corev1.Pod, budgets []*policyv1.PodDisruptionBudget, neighbou
 		}
 	}
 	return true, ""
+}
+
+// lacking says which budget of a pod wants more healthy pods than there are,
+// empty when none does.
+func lacking(pod *corev1.Pod, budgets []*policyv1.PodDisruptionBudget, neighbours []*corev1.Pod, leaving map[types.UID]bool) string {
+	for _, b := range of(pod, budgets) {
+		if n := healthy(b, neighbours, leaving); n < b.Status.DesiredHealthy {
+			return fmt.Sprintf("PodDisruptionBudget %s %s", b.Name, wants(b, n))
+		}
+	}
+	return ""
 }
 
 // of are the budgets that are also this pod's.
@@ -74,9 +91,13 @@ func refuses(b *policyv1.PodDisruptionBudget, healthy int32) string {
 	case b.Status.DisruptionsAllowed <= 0:
 		return "allows no disruption"
 	case healthy <= b.Status.DesiredHealthy:
-		return fmt.Sprintf("wants %d healthy pods: %d are", b.Status.DesiredHealthy, healthy)
+		return wants(b, healthy)
 	}
 	return ""
+}
+
+func wants(b *policyv1.PodDisruptionBudget, healthy int32) string {
+	return fmt.Sprintf("wants %d healthy pods: %d are", b.Status.DesiredHealthy, healthy)
 }
 
 // healthy counts the pods of a budget that serve, and are not about to stop.
