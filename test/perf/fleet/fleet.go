@@ -30,10 +30,10 @@ const (
 )
 
 // Client is one that does not wait between its requests.
-func Client(config *rest.Config) (client.Client, error) {
+func Client(config *rest.Config) (client.WithWatch, error) {
 	fast := rest.CopyConfig(config)
 	fast.QPS, fast.Burst = -1, 0
-	return client.New(fast, client.Options{Scheme: framework.Scheme()})
+	return client.NewWithWatch(fast, client.Options{Scheme: framework.Scheme()})
 }
 
 // Workload is one policy and its pods.
