@@ -22,6 +22,10 @@ const (
 	// may be: it is asked for every 2 s, and wishes have whole seconds.
 	cachesAgree = 4 * time.Second
 
+	// toldAgain is for how long a workload whose hold has ended is told so,
+	// whenever its pod is looked at.
+	toldAgain = 30 * time.Second
+
 	// looksDrained and looksUnreadable are how many looks in a row it takes.
 	looksDrained    = 2
 	looksUnreadable = 3
@@ -32,7 +36,8 @@ const (
 // Rules, in this order:
 //
 //  1. a pod that is terminating or gone, or has no readiness gate: nothing.
-//  2. no wish: in rotation (readiness gate True), and told so if it was out.
+//  2. no wish: in rotation (readiness gate True), and told so if it was out,
+//     and for some time after.
 //  3. a wish that is no longer wanted (Wanted): taken back; but not within
 //     cachesAgree of it being asked.
 //  4. the wish of a pod that is no longer held (policy gone, Observe,
@@ -120,7 +125,7 @@ func (c course) pastBound() (Step, bool) {
 }
 
 func (c course) nothingRuns() (Step, bool) {
-	if !nothingRuns(c.Pod) {
+	if anyContainer(c.Pod, running) {
 		return Step{}, false
 	}
 	return c.releases(EndNothing, string(EndDrained), "no container runs any more"), true
@@ -205,10 +210,16 @@ func (c course) staysIn(end HoldEnd) Step {
 		step.Conditions = append(step.Conditions, c.condition(v1alpha1.PodDrained, corev1.ConditionFalse, ReasonNotHeld, ""))
 		step.Ended = end
 	}
-	if out {
+	if out || c.justEnded(asked) {
 		step.TellDraining = ptr.To(false)
 	}
 	return step
+}
+
+// justEnded says that a wish is none any more since a short time: whoever wrote
+// that may not have come to tell the workload.
+func (c course) justEnded(asked *corev1.PodCondition) bool {
+	return asked != nil && asked.Status == corev1.ConditionFalse && c.now.Sub(asked.LastTransitionTime.Time) < toldAgain
 }
 
 // asItIs leaves a pod as it is for a while.

@@ -156,8 +156,12 @@ func TestNext(t *testing.T) {
 			s: drain.Situation{Pod: inRotation("a").out(10).held("Requests", "3", 10).Pod, Policy: policyWeb()}, at: 20,
 			want: drain.Step{Conditions: []corev1.PodCondition{in(20), drainedFor("NotHeld", "", 10, 20)}, TellDraining: no, Ended: drain.EndTakenBack},
 		},
-		"taken back already": {
+		"taken back a moment ago": {
 			s: drain.Situation{Pod: inRotation("a").set(endedWish("TakenBack", "", 9)).held("NotHeld", "", 9).Pod, Policy: policyWeb()}, at: 20,
+			want: drain.Step{TellDraining: no},
+		},
+		"taken back long ago": {
+			s: drain.Situation{Pod: inRotation("a").set(endedWish("TakenBack", "", 9)).held("NotHeld", "", 9).Pod, Policy: policyWeb()}, at: 39,
 		},
 		"a wish that cannot be read": {
 			s: drain.Situation{
