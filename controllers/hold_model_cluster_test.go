@@ -27,6 +27,7 @@ type modelPod struct {
 	// seenUntil is when the last learns that it is not Ready; zero while it is.
 	seenUntil time.Time
 	told      *bool
+	started   time.Time
 	// endpoint is how its drain status answers; doubtful when it last lied or failed.
 	endpoint modelEndpoint
 	doubtful time.Time
@@ -108,6 +109,7 @@ func (p *modelPod) kubelet() {
 		p.m.note("%s: Ready=%s", p.obj.Name, want)
 		p.update(func(obj *corev1.Pod) {
 			setCondition(obj, corev1.PodCondition{Type: corev1.PodReady, Status: want, LastTransitionTime: stampOf(p.m.now())})
+			containersReady(obj)
 		})
 	})
 }
@@ -129,6 +131,14 @@ func (p *modelPod) arrivals() {
 			p.arrivals()
 		}
 	})
+}
+
+func containersReady(obj *corev1.Pod) {
+	c := corev1.PodCondition{Type: corev1.ContainersReady, Status: corev1.ConditionFalse}
+	if obj.Status.ContainerStatuses[0].State.Running != nil {
+		c.Status = corev1.ConditionTrue
+	}
+	setCondition(obj, c)
 }
 
 func (p *modelPod) getsWork() bool {
@@ -155,7 +165,7 @@ func (p *modelPod) starts() {
 			}}}
 			setCondition(obj, corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionFalse, LastTransitionTime: stampOf(p.m.now())})
 		})
-		p.seenUntil = p.m.now()
+		p.seenUntil, p.started = p.m.now(), p.m.now()
 		p.kubelet()
 		p.arrivals()
 	})
@@ -174,6 +184,7 @@ func (p *modelPod) startsAtOnce() {
 		Running: &corev1.ContainerStateRunning{StartedAt: long},
 	}}}
 	setCondition(p.obj, p.m.gate())
+	containersReady(p.obj)
 	setCondition(p.obj, corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: stampOf(long.Add(time.Minute))})
 	p.arrivals()
 }
@@ -189,6 +200,7 @@ func (p *modelPod) crashes() {
 	p.m.note("%s: crashes", p.obj.Name)
 	p.update(func(obj *corev1.Pod) {
 		obj.Status.ContainerStatuses[0].State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{}}
+		containersReady(obj)
 		setCondition(obj, corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionFalse, LastTransitionTime: stampOf(p.m.now())})
 	})
 	p.m.in(p.m.between(time.Second, 10*time.Second), func() {

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -106,6 +107,7 @@ func (p *modelPod) judgeEnd(why string) {
 	switch {
 	case !m.holds(), m.ago(m.loose) < modelLag: // by design
 	case why == modelForced, why == modelUnguarded:
+	case m.ago(p.started) < modelLag && strings.HasSuffix(why, string(drain.AllowedNothingRuns)): // ready since less than a second
 	case m.ago(p.doubtful) < modelLag, m.ago(p.late) < time.Minute: // nobody can know
 	case asked && !m.now().Before(wish.Until(drain.MaxHold(m.policy))):
 		m.seen["ends at the bound"]++

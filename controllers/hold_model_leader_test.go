@@ -282,6 +282,7 @@ func (l *modelLeader) look(uid types.UID, k *modelLooks) {
 
 // retryLook looks again when the leader no longer hangs.
 func (l *modelLeader) retryLook(uid types.UID, k *modelLooks) bool {
+	k.gap = k.seen.Drained > 0
 	l.m.in(l.hangs()+time.Millisecond, func() {
 		if !l.over && l.looks[uid] == k {
 			l.look(uid, k)
