@@ -122,7 +122,10 @@ func (p *modelPod) arrivals() {
 		}
 		if p.getsWork() && !p.m.quiet {
 			most := 3 * time.Second
-			if p.m.chance(0.15) {
+			switch {
+			case p.m.chance(0.02):
+				most = 330 * time.Second
+			case p.m.chance(0.15):
 				most = 80 * time.Second
 			}
 			p.sessions = append(p.sessions, p.m.now().Add(p.m.between(50*time.Millisecond, most)))
@@ -255,7 +258,9 @@ func (c *modelCache) later(name string, obj *corev1.Pod) {
 func (c *modelCache) shows(name string, obj *corev1.Pod) {
 	if c.awake != nil {
 		if hangs := c.awake(); hangs > 0 {
-			c.m.in(hangs+time.Duration(c.m.version%7)*10*time.Millisecond, func() { c.shows(name, obj) })
+			hangs += 20 * time.Millisecond
+			c.last = later(c.last, c.m.now().Add(hangs))
+			c.m.in(hangs, func() { c.shows(name, obj) })
 			return
 		}
 	}
@@ -333,7 +338,7 @@ func (m *model) modelPolicy() *v1alpha1.DrainPolicy {
 		if m.chance(0.5) {
 			s.Gate.OnStatusFailure = v1alpha1.OnStatusFailureHold
 		}
-		if m.chance(0.1) {
+		if m.chance(0.25) {
 			s.Gate.MaxHoldSeconds = 0
 		}
 	}).Obj()
