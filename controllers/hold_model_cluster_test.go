@@ -145,7 +145,8 @@ func containersReady(obj *corev1.Pod) {
 }
 
 func (p *modelPod) getsWork() bool {
-	return modelCondition(p.obj, corev1.PodReady) != nil && (p.seenUntil.IsZero() || p.m.now().Before(p.seenUntil))
+	running := len(p.obj.Status.ContainerStatuses) > 0 && p.obj.Status.ContainerStatuses[0].State.Running != nil
+	return running && modelCondition(p.obj, corev1.PodReady) != nil && (p.seenUntil.IsZero() || p.m.now().Before(p.seenUntil))
 }
 
 func (p *modelPod) inFlight() int {
@@ -210,7 +211,7 @@ func (p *modelPod) crashes() {
 		if p.gone() {
 			return
 		}
-		p.doubtful = p.m.now()
+		p.doubtful, p.seenUntil = p.m.now(), p.m.now()
 		p.update(func(obj *corev1.Pod) {
 			obj.Status.ContainerStatuses[0].State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: stampOf(p.m.now())}}
 		})
