@@ -2,8 +2,9 @@ package webhook
 
 import (
 	"context"
-	"net"
+	"encoding/pem"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"path/filepath"
@@ -86,8 +87,8 @@ var _ = Describe("A replica that dies between its answer and its record", Ordere
 
 // narrow is a way to an API server on which writes to pods can be kept.
 type narrow struct {
-	address string
-	next    http.Handler
+	server *httptest.Server
+	next   http.Handler
 
 	mu      sync.Mutex
 	open    chan struct{} // closed while nothing is kept
@@ -101,10 +102,7 @@ func narrowWay(config *rest.Config) *narrow {
 	Expect(err).NotTo(HaveOccurred())
 	transport, err := rest.TransportFor(rest.AnonymousClientConfig(config))
 	Expect(err).NotTo(HaveOccurred())
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	Expect(err).NotTo(HaveOccurred())
 	n := &narrow{
-		address: listener.Addr().String(),
 		next: &httputil.ReverseProxy{
 			Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(host) },
 			Transport:     transport,
@@ -114,9 +112,12 @@ func narrowWay(config *rest.Config) *narrow {
 		open: make(chan struct{}),
 	}
 	close(n.open)
-	server := &http.Server{Handler: n} //nolint:gosec // loopback
-	go func() { _ = server.Serve(listener) }()
-	DeferCleanup(server.Close)
+	// Clients give no token to who does not prove who it is.
+	n.server = httptest.NewTLSServer(n)
+	DeferCleanup(func() {
+		n.server.CloseClientConnections()
+		n.server.Close()
+	})
 	return n
 }
 
@@ -163,7 +164,10 @@ func (n *narrow) kubeconfig(ctx context.Context, c cluster) string {
 	Expect(err).NotTo(HaveOccurred())
 	path := filepath.Join(GinkgoT().TempDir(), "kubeconfig")
 	Expect(clientcmd.WriteToFile(clientcmdapi.Config{
-		Clusters:       map[string]*clientcmdapi.Cluster{"c": {Server: "http://" + n.address}},
+		Clusters: map[string]*clientcmdapi.Cluster{"c": {
+			Server:                   n.server.URL,
+			CertificateAuthorityData: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: n.server.Certificate().Raw}),
+		}},
 		AuthInfos:      map[string]*clientcmdapi.AuthInfo{"u": {Token: token}},
 		Contexts:       map[string]*clientcmdapi.Context{"x": {Cluster: "c", AuthInfo: "u"}},
 		CurrentContext: "x",
