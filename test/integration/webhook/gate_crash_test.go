@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -82,6 +83,25 @@ var _ = Describe("A replica that dies between its answer and its record", Ordere
 		Eventually(func() error { return own.Client.Delete(ctx, pod, client.DryRunAll) }).Should(refused)
 		Expect(remove(ctx)).To(refused)
 		Expect(own.eventuallyWished(ctx, pod).Kind).To(Equal(drain.Delete))
+	})
+
+	// With the rights of the operator, as the hook of an uninstall has them.
+	It("lets go of what is held before an uninstall, and refuses nothing more", func(ctx context.Context) {
+		Eventually(func() (bool, error) { // until there is a leader again
+			pod := webPod(policy.Namespace)
+			err := own.Client.Create(ctx, pod, client.DryRunAll)
+			return hasGate(pod), err
+		}).Should(BeTrue())
+		other := own.heldPod(ctx, policy)
+		command := exec.CommandContext(ctx, binary, "release", "--namespace="+framework.OperatorNamespace, "--kubeconfig="+way.kubeconfig(ctx, own))
+		output, err := command.CombinedOutput()
+		Expect(err).NotTo(HaveOccurred(), string(output))
+		Expect(string(output)).To(ContainSubstring("no pod is held"))
+		Expect(string(output)).NotTo(ContainSubstring("from here"), "the operator did it")
+		Expect(current(ctx).DeletionTimestamp).NotTo(BeNil(), "it was asked for")
+		Expect(own.Client.Delete(ctx, other)).To(Succeed())
+		after := own.runningPod(ctx, policy.Namespace)
+		Expect(hasGate(after)).To(BeFalse(), "nobody may be there to set it")
 	})
 })
 
