@@ -2,6 +2,7 @@ package scale
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -65,24 +66,21 @@ func (m *measured) figures() []perf.Figure {
 	for _, k := range []kind{reads, dryRuns, reviews, renewals} {
 		figures = append(figures, figure(string(k)+" per minute at rest", m.perMinute(m.restRequests.of(k)), "requests"))
 	}
-	return append(figures, m.starting(figure)...)
-}
-
-// starting are the requests of a cold start, by what was asked.
-func (m *measured) starting(figure func(string, float64, string) perf.Figure) []perf.Figure {
-	var figures []perf.Figure
 	for _, k := range []kind{writes, dryRuns} {
-		for what, count := range m.coldRequests[k] {
-			figures = append(figures, figure(fmt.Sprintf("cold start, %s: %s", k, what), float64(count), "requests"))
+		for _, what := range slices.Sorted(maps.Keys(m.coldRequests[k])) {
+			figures = append(figures, figure(fmt.Sprintf("cold start, %s: %s", k, what), float64(m.coldRequests[k][what]), "requests"))
 		}
 	}
-	slices.SortFunc(figures, func(a, b perf.Figure) int {
-		if a.What < b.What {
-			return -1
-		}
-		return 1
-	})
 	return figures
+}
+
+// unexpected tells what was written where nothing should have been.
+func (b *bench) unexpected(m measured) {
+	for when, seen := range map[string]requests{"a warm start": m.warmRequests, "rest": m.restRequests} {
+		for what, count := range seen[writes] {
+			b.say("%d pods, %s: %d x %s", m.pods, when, count, what)
+		}
+	}
 }
 
 // growth tells how figures grow with the pods.
