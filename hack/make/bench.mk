@@ -1,14 +1,15 @@
 # What the project promises about time and size, measured (docs/performance.md).
 
-# One of agent, injection, simulation, grace, release and startup; all of them when empty.
+# One of agent, injection, simulation, grace, release, startup, availability and
+# absence; all of them when empty.
 BENCH ?=
 BENCH_BIN := bin/bench
 BENCH_ALONE = $(filter agent injection simulation grace,$(or $(BENCH),agent injection simulation grace))
-BENCH_ON_CLUSTER = $(filter release startup,$(or $(BENCH),release startup))
+BENCH_ON_CLUSTER = $(filter release startup availability absence,$(or $(BENCH),release startup availability absence))
 
 .PHONY: bench
 bench: cluster-bin ## Measure sizes and times and hold them to their bounds (reports/bench.json); BENCH=release for one of them.
-	@test -n "$(BENCH_ALONE)$(BENCH_ON_CLUSTER)" || { echo "BENCH is none of agent, injection, simulation, grace, release and startup"; exit 2; }
+	@test -n "$(BENCH_ALONE)$(BENCH_ON_CLUSTER)" || { echo "BENCH is none of agent, injection, simulation, grace, release, startup, availability and absence"; exit 2; }
 	@go build -o $(BENCH_BIN) ./test/perf/cmd/bench
 	@$(if $(BENCH),,rm -f reports/bench.json)
 	@$(if $(BENCH_ALONE),$(if $(filter injection grace,$(BENCH_ALONE)),KUBEBUILDER_ASSETS="$$($(CLUSTER_BIN) assets)") $(BENCH_BIN) run $(BENCH_ALONE))
@@ -19,4 +20,4 @@ bench: cluster-bin ## Measure sizes and times and hold them to their bounds (rep
 .PHONY: bench-on-cluster
 bench-on-cluster:
 	@$(MAKE) --no-print-directory e2e-deploy
-	@$(BENCH_BIN) run $(BENCH_ON_CLUSTER)
+	@CLUSTER_COMMAND=$(CURDIR)/$(CLUSTER_BIN) $(BENCH_BIN) run $(BENCH_ON_CLUSTER)
