@@ -12,8 +12,8 @@ import (
 
 func TestRecords(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	after := func(ms, took time.Duration, injected bool, err error) Record {
-		return Record{Due: at.Add(ms * time.Millisecond), Took: took, Injected: injected, Err: err}
+	after := func(ms int, took time.Duration, injected bool, err error) Record {
+		return Record{Due: at.Add(time.Duration(ms) * time.Millisecond), Took: took, Injected: injected, Err: err}
 	}
 	refused := errors.New("refused")
 	all := Records{
