@@ -59,9 +59,7 @@ func (s *sessions) heard() []string {
 func setConditions(ctx context.Context, pod *corev1.Pod, conditions ...corev1.PodCondition) {
 	GinkgoHelper()
 	patch := client.StrategicMergeFrom(pod.DeepCopy())
-	for _, c := range conditions {
-		pod.Status.Conditions = append(pod.Status.Conditions, c)
-	}
+	pod.Status.Conditions = append(pod.Status.Conditions, conditions...)
 	Expect(api.Status().Patch(ctx, pod, patch)).To(Succeed())
 }
 
