@@ -169,6 +169,9 @@ func (c course) neededAgain() (Step, bool) {
 	if c.wish.Kind != Evict || c.Refused == "" || d == nil || d.Status != corev1.ConditionTrue || c.now.Sub(d.LastTransitionTime.Time) < refusedFor {
 		return Step{}, false
 	}
+	if !hasCondition(c.Pod, corev1.ContainersReady, corev1.ConditionTrue) { // it could not serve
+		return Step{}, false
+	}
 	why := lacking(c.Pod, c.Budgets, c.Neighbours, c.Leaving)
 	return c.servesOn(c.waits(v1alpha1.WaitingForBudget, why, tryAgain)), why != ""
 }

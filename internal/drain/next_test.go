@@ -380,7 +380,8 @@ func TestNext(t *testing.T) {
 		},
 		"an eviction that is refused for 10 s, since too few are healthy": {
 			s: drain.Situation{
-				Pod:    evicted(out()).set(drainedAs(corev1.ConditionTrue, "Drained", drainedMessage, 20)).Pod,
+				Pod: evicted(out()).set(drainedAs(corev1.ConditionTrue, "Drained", drainedMessage, 20)).
+					set(corev1.PodCondition{Type: corev1.ContainersReady, Status: corev1.ConditionTrue}).Pod,
 				Policy: policyWeb(), Watched: looks(9, 18, 29), Refused: "the budget", Budgets: []*policyv1.PodDisruptionBudget{budget(1, 0)},
 			},
 			at: 30,
