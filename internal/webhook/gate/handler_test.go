@@ -283,7 +283,7 @@ func TestWhatIsReadOfAPodIsEnough(t *testing.T) {
 	policy.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionDrainStatusReachable, Status: "True"}}
 	for want, edit := range map[drain.VerdictReason]func(*corev1.Pod){
 		drain.RefusedNotDrained:  func(*corev1.Pod) {},
-		drain.AllowedNotMeant:    func(p *corev1.Pod) { p.Annotations = nil },
+		drain.AllowedNotMeant:    func(p *corev1.Pod) { p.Labels = nil },
 		drain.AllowedTerminating: func(p *corev1.Pod) { p.DeletionTimestamp = &changed },
 		drain.AllowedDisrupted: func(p *corev1.Pod) {
 			p.Status.Conditions = append(p.Status.Conditions, condition(corev1.DisruptionTarget, "True", "DeletionByPodGC", ""))
