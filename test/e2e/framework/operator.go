@@ -21,6 +21,7 @@ const (
 	operatorNamespace = "drain-operator-system"
 	operatorName      = "drain-operator"
 	operatorLease     = "drain-operator"
+	webhookService    = "drain-operator-webhook"
 	sourcesSecret     = "drain-operator-latency-sources"
 	sourcesMount      = "/etc/drain-operator/latency-sources"
 )
