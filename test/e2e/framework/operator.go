@@ -148,6 +148,16 @@ func KillOnNode(ctx context.Context, pod *corev1.Pod) {
 	OnNode(ctx, "sh", "-c", `for f in $(grep -l "$0" /proc/[0-9]*/cgroup); do kill -9 "$(basename "$(dirname "$f")")"; done`, id)
 }
 
+// KillOperator kills all replicas with SIGKILL, from outside.
+func (e *Env) KillOperator(ctx context.Context) {
+	GinkgoHelper()
+	pods := e.operatorPods(ctx)
+	Expect(pods).NotTo(BeEmpty())
+	for i := range pods {
+		KillOnNode(ctx, &pods[i])
+	}
+}
+
 // AwaitNewLeader waits until somebody else leads.
 func (e *Env) AwaitNewLeader(ctx context.Context, was string) time.Duration {
 	GinkgoHelper()
