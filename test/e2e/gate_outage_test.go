@@ -116,16 +116,13 @@ var _ = Describe("While pods are held", Serial, Label("node"), func() {
 		}
 		ns.Deploy(ctx, app("goes").Deployment(2))
 		ns.Deploy(ctx, app("stays").Deployment(1))
-		var goes []string
-		stays := ns.Pods(ctx, "web")
-		for i, pod := range stays {
-			if pod.Labels["part"] == "goes" {
-				goes = append(goes, pod.Name)
-			} else {
-				stays = stays[i : i+1]
-			}
+		parts := map[string][]string{}
+		var node string
+		for _, pod := range ns.Pods(ctx, "web") {
+			node = pod.Spec.NodeName
+			parts[pod.Labels["part"]] = append(parts[pod.Labels["part"]], pod.Name)
 		}
-		node := stays[0].Spec.NodeName
+		goes, stays := parts["goes"], parts["stays"][0]
 		ns.AwaitHolding(ctx, "web", goes[0])
 		traffic := ns.StartLoad(ctx, framework.Steady(ns.Service(ctx, "web", framework.WorkPort), 20))
 		traffic.AwaitRequests(ctx, 20)
@@ -149,11 +146,11 @@ var _ = Describe("While pods are held", Serial, Label("node"), func() {
 		framework.ExpectNothingDropped(traffic.Finish(ctx), 50)
 
 		By("tainting it with NoExecute")
-		final := ns.Session(ctx, stays[0].Name, 8*time.Second)
-		framework.ExpectRefused(ns.TryDelete(ctx, stays[0].Name))
+		final := ns.Session(ctx, stays, 8*time.Second)
+		framework.ExpectRefused(ns.TryDelete(ctx, stays))
 		tainted := time.Now()
 		ns.TaintFor(ctx, node)
-		ns.AwaitTerminating(ctx, stays[0].Name)
+		ns.AwaitTerminating(ctx, stays)
 		AddReportEntry("NoExecute", fmt.Sprintf("deletion accepted %s after the taint", framework.Since(tainted)))
 		final.ExpectUnderWay()
 		final.ExpectWhole(ctx)
