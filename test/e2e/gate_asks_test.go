@@ -86,7 +86,9 @@ var _ = Describe("A pod under hold Deletion", func() {
 		Expect(metrics.Sum(heldGauge, mine)).To(BeEquivalentTo(len(held)), metrics.Text(heldGauge))
 		Expect(metrics.Sum(refusalsCounter, map[string]string{"reason": string(drain.RefusedNotDrained)})).
 			To(BeNumerically(">=", 2*len(held)), metrics.Text("drain_operator_gate"))
-		ns.ExpectEvents(ctx, map[string]int{eventHeld: len(held)}, held...)
+		for _, name := range held {
+			ns.ExpectEvents(ctx, name, framework.EventHeld)
+		}
 
 		By("letting them go")
 		ended := time.Now()
@@ -106,7 +108,9 @@ var _ = Describe("A pod under hold Deletion", func() {
 			g.Expect(p.Status.Held).To(BeZero())
 			g.Expect(p.Status.HeldPods).To(BeEmpty())
 		})
-		ns.ExpectEvents(ctx, map[string]int{eventHeld: len(held), eventReleased: len(held)}, held...)
+		for _, name := range held {
+			AddReportEntry("events", ns.ExpectEvents(ctx, name, framework.EventHeld, framework.EventReleased))
+		}
 		Expect(ns.OperatorMetrics(ctx).Sum(heldGauge, mine)).To(BeZero())
 		sessions["stays"].ExpectUnderWay()
 	}, usual)

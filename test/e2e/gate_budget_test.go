@@ -105,9 +105,9 @@ var _ = Describe("A hold", func() {
 			held := d.Asked.Sub(asked)
 			AddReportEntry(d.Pod.Name, fmt.Sprintf("let go after %s", held))
 			Expect(held).To(And(BeNumerically(">=", bound-2*time.Second), BeNumerically("<", bound+busyMachine)))
-			ns.ExpectEvents(ctx, map[string]int{eventHeld: 1, eventBound: 1}, d.Pod.Name)
+			AddReportEntry("events", ns.ExpectEvents(ctx, d.Pod.Name, framework.EventHeld, framework.EventGivenUp))
 		}
-		ns.ExpectEvents(ctx, map[string]int{eventHeld: 1, eventReleased: 1}, released.Pod.Name)
+		AddReportEntry("events", ns.ExpectEvents(ctx, released.Pod.Name, framework.EventHeld, framework.EventGivenUp))
 		session.End()
 		ends := ns.OperatorMetrics(ctx)
 		for end, policy := range map[drain.HoldEnd]string{drain.EndBound: "holds", drain.EndStatus: "releases"} {

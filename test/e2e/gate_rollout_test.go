@@ -114,6 +114,7 @@ var _ = Describe("Under hold Deletion", func() {
 			})
 			Eventually(func() string { return draining(ctx, ns, name) }).WithContext(ctx).WithTimeout(busyMachine).
 				Should(ContainSubstring(`"draining":false`))
+			AddReportEntry("events", ns.ExpectEvents(ctx, name, framework.EventHeld, framework.EventTakenBack))
 		}
 		Expect(framework.Names(ns.Pods(ctx, "web"))).To(ConsistOf(framework.Names(before)))
 		Expect(append(drains.Draining(), drains.Ended()...)).To(BeEmpty(), "nothing was deleted")
@@ -194,13 +195,9 @@ var _ = Describe("Under hold Deletion", func() {
 	}, usual)
 })
 
-// How the operator tells of holds.
+// Metrics of holds.
 const (
-	eventHeld     = "DeletionHeld"
-	eventReleased = "DeletionReleased"
-	eventBound    = "HoldBoundReached"
-
 	heldGauge       = "drain_operator_held_pods"
 	endsCounter     = "drain_operator_holds_total"
-	refusalsCounter = "drain_operator_gate_answers_total"
+	refusalsCounter = "drain_operator_gate_requests_total"
 )

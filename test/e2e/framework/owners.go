@@ -7,7 +7,6 @@ import (
 	. "github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 )
@@ -63,39 +62,4 @@ func (n *Namespace) AwaitHeld(ctx context.Context, name string, want int) (held 
 		g.Expect(held).To(HaveLen(want))
 	}).WithContext(ctx).WithTimeout(long).WithPolling(glance).Should(Succeed())
 	return held
-}
-
-// EventsOf are the reasons of the operator's events about a pod, each as often
-// as it was told.
-func (n *Namespace) EventsOf(ctx context.Context, pod string) map[string]int {
-	GinkgoHelper()
-	list, err := n.Kube.EventsV1().Events(n.Name).List(ctx, metav1.ListOptions{})
-	Expect(err).NotTo(HaveOccurred())
-	found := map[string]int{}
-	for _, e := range list.Items {
-		if e.Regarding.Kind == "Pod" && e.Regarding.Name == pod && e.ReportingController == operatorName {
-			found[e.Reason]++
-			if e.Series != nil {
-				found[e.Reason] += int(e.Series.Count) - 1
-			}
-		}
-	}
-	return found
-}
-
-// ExpectEvents waits until these pods have so many events of these reasons
-// together.
-func (n *Namespace) ExpectEvents(ctx context.Context, want map[string]int, pods ...string) {
-	GinkgoHelper()
-	Eventually(func() map[string]int {
-		got := map[string]int{}
-		for _, pod := range pods {
-			for reason, count := range n.EventsOf(ctx, pod) {
-				if _, asked := want[reason]; asked {
-					got[reason] += count
-				}
-			}
-		}
-		return got
-	}).WithContext(ctx).WithTimeout(short).WithPolling(glance).Should(Equal(want))
 }
