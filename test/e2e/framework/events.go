@@ -11,6 +11,9 @@ import (
 // Event is what the operator told of an object.
 type Event struct{ Type, Reason string }
 
+// eventSource is the reporting controller of the operator's events.
+const eventSource = "drain-operator.dev/drain-operator"
+
 // Events of holds.
 var (
 	EventHeld      = Event{"Normal", "Held"}
@@ -35,7 +38,7 @@ func (n *Namespace) ExpectEvents(ctx context.Context, pod string, want ...Event)
 		var told []Event
 		for _, e := range list.Items {
 			this := Event{e.Type, e.Reason}
-			if e.ReportingController != operatorName || !eventsOfAHold[this] {
+			if e.ReportingController != eventSource || !eventsOfAHold[this] {
 				continue
 			}
 			times := 1
