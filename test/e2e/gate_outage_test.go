@@ -13,50 +13,56 @@ import (
 
 // Each breaks something that all others stand on.
 var _ = Describe("While pods are held", Serial, Label("node"), func() {
-	It("the leader is killed, then every replica, and nothing is stuck, cut or left unready", func(ctx SpecContext) {
+	It("the leader is wedged, then killed, then every replica, and nothing is stuck, cut or left unready", func(ctx SpecContext) {
 		ns := env.NewNamespace(ctx, nil)
-		runHolding(ctx, ns, holding("web"), "first", "second", "third", "fourth")
+		runHolding(ctx, ns, holding("web"), "first", "second", "third", "fourth", "fifth")
 		sessions := map[string]*framework.Session{}
-		for _, name := range []string{"first", "second", "third"} {
+		for _, name := range []string{"first", "second", "third", "fourth"} {
 			sessions[name] = ns.Session(ctx, name, endless)
 		}
-		sessions["fourth"] = ns.Session(ctx, "fourth", 15*time.Second) // shorter than what its hook waits for
+		sessions["fifth"] = ns.Session(ctx, "fifth", 100*time.Second) // its hook waits for the end of it
 		drains := ns.WatchDrains(ctx, "web")
-		ns.DeleteHeld(ctx, "first", "second")
+		ns.DeleteHeld(ctx, "first", "second", "third")
 
-		By("killing the leader")
-		leader := env.LeaderIdentity(ctx)
-		framework.KillOnNode(ctx, env.Leader(ctx))
-		killed := time.Now()
-		sessions["first"].End()
-		ns.Run(ctx, sessionPod("born-1").Label("app", "web"))
-		AddReportEntry("leader killed", fmt.Sprintf("a new pod was ready %s later", framework.Since(killed)))
-		Expect(drains.AwaitEnd(ctx).Pod.Name).To(Equal("first"))
-		AddReportEntry("leader killed", fmt.Sprintf("a pod that had drained was gone %s later, %s", framework.Since(killed), env.AwaitNewLeader(ctx, leader)))
-		ns.ExpectStillHeld(ctx, "second")
-		env.AwaitOperator(ctx)
-		ns.DeleteHeld(ctx, "third")
+		for i, how := range []struct{ what, signal, pod string }{{"wedged", "STOP", "first"}, {"killed", "KILL", "second"}} {
+			By("the leader is " + how.what)
+			leader, pod := env.LeaderIdentity(ctx), env.Leader(ctx)
+			framework.SignalOnNode(ctx, pod, how.signal)
+			began := time.Now()
+			sessions[how.pod].End()
+			ns.Run(ctx, sessionPod("born-"+how.what).Label("app", "web"))
+			AddReportEntry("leader "+how.what, fmt.Sprintf("a new pod was ready %s later", framework.Since(began)))
+			Expect(drains.AwaitEnds(ctx, i+1)[i].Pod.Name).To(Equal(how.pod))
+			AddReportEntry("leader "+how.what, fmt.Sprintf("a pod that had drained was gone %s later", framework.Since(began)))
+			Expect(env.LeaderIdentity(ctx)).NotTo(Equal(leader))
+			ns.ExpectStillHeld(ctx, "third")
+			if how.signal == "STOP" {
+				framework.SignalOnNode(ctx, pod, "CONT")
+			}
+			env.AwaitOperator(ctx)
+			AddReportEntry("leader "+how.what, fmt.Sprintf("the operator was whole again %s later", framework.Since(began)))
+		}
+		ns.DeleteHeld(ctx, "fourth")
 
 		By("killing every replica")
-		leader = env.LeaderIdentity(ctx)
 		env.KillOperator(ctx)
-		killed = time.Now()
-		sessions["second"].End()
-		Expect(ns.TryDelete(ctx, "fourth")).To(Succeed(), "nobody is there to refuse")
-		ns.Run(ctx, sessionPod("born-2").Label("app", "web"))
+		killed := time.Now()
+		sessions["third"].End()
+		Expect(ns.TryDelete(ctx, "fifth")).To(Succeed(), "nobody is there to refuse")
+		ns.Run(ctx, sessionPod("born-alone").Label("app", "web"))
 		AddReportEntry("all killed", fmt.Sprintf("a new pod was ready %s later", framework.Since(killed)))
-		sessions["fourth"].ExpectUnderWay()
-		sessions["fourth"].ExpectWhole(ctx)
-		for _, d := range drains.AwaitEnds(ctx, 3) {
+		sessions["fifth"].ExpectUnderWay()
+		sessions["fifth"].End()
+		for _, d := range drains.AwaitEnds(ctx, 4) {
 			d.App().ExpectNothingCut()
 		}
 		AddReportEntry("all killed", fmt.Sprintf("a pod that had drained was gone %s later", framework.Since(killed)))
 		env.AwaitOperator(ctx)
 		AddReportEntry("all killed", fmt.Sprintf("the operator was whole again %s later", framework.Since(killed)))
-		ns.ExpectStillHeld(ctx, "third")
-		sessions["third"].ExpectUnderWay()
-		sessions["third"].End()
-		drains.AwaitEnds(ctx, 4)
+		ns.ExpectStillHeld(ctx, "fourth")
+		sessions["fourth"].ExpectUnderWay()
+		sessions["fourth"].End()
+		drains.AwaitEnds(ctx, 5)
 		for _, pod := range ns.Pods(ctx, "web") {
 			Expect(framework.Ready(&pod)).To(BeTrue(), pod.Name)
 		}

@@ -143,9 +143,15 @@ func (e *Env) awaitOldReplicasGone(ctx context.Context) {
 // KillOnNode kills the first container of a pod with SIGKILL, from outside.
 func KillOnNode(ctx context.Context, pod *corev1.Pod) {
 	GinkgoHelper()
+	SignalOnNode(ctx, pod, "KILL")
+}
+
+// SignalOnNode sends the first container of a pod a signal, from outside.
+func SignalOnNode(ctx context.Context, pod *corev1.Pod, signal string) {
+	GinkgoHelper()
 	_, id, _ := strings.Cut(pod.Status.ContainerStatuses[0].ContainerID, "://")
 	Expect(id).NotTo(BeEmpty())
-	OnNode(ctx, "sh", "-c", `for f in $(grep -l "$0" /proc/[0-9]*/cgroup); do kill -9 "$(basename "$(dirname "$f")")"; done`, id)
+	OnNode(ctx, "sh", "-c", `for f in $(grep -l "$0" /proc/[0-9]*/cgroup); do kill -s "$1" "$(basename "$(dirname "$f")")"; done`, id, signal)
 }
 
 // KillOperator kills all replicas with SIGKILL, from outside.
