@@ -17,10 +17,9 @@ var _ = Describe("While pods are held", Serial, Label("node"), func() {
 		ns := env.NewNamespace(ctx, nil)
 		runHolding(ctx, ns, holding("web"), "first", "second", "third", "fourth", "fifth")
 		sessions := map[string]*framework.Session{}
-		for _, name := range []string{"first", "second", "third", "fourth"} {
+		for _, name := range []string{"first", "second", "third", "fourth", "fifth"} {
 			sessions[name] = ns.Session(ctx, name, endless)
 		}
-		sessions["fifth"] = ns.Session(ctx, "fifth", 100*time.Second) // its hook waits for the end of it
 		drains := ns.WatchDrains(ctx, "web")
 		ns.DeleteHeld(ctx, "first", "second", "third")
 

@@ -30,7 +30,7 @@ func sessionPod(name string) *framework.PodBuilder {
 const (
 	sessionGrace = 10
 	// endless is a session that a spec ends itself.
-	endless = 110 * time.Second
+	endless = 280 * time.Second
 )
 
 // draining is what a pod says of itself.

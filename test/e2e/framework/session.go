@@ -21,7 +21,7 @@ type Session struct {
 	err    error
 }
 
-// Session begins one that takes so long, at most two minutes.
+// Session begins one that takes so long, at most five minutes.
 func (n *Namespace) Session(ctx context.Context, pod string, d time.Duration) *Session {
 	GinkgoHelper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))

@@ -12,7 +12,7 @@ import (
 )
 
 // maxWork bounds one request.
-const maxWork = 2 * time.Minute
+const maxWork = 5 * time.Minute
 
 // work is what the server owes and has done.
 type work struct {
