@@ -40,7 +40,7 @@ import (
 const (
 	webhookService = "drain-operator-webhook"
 	certSecret     = "drain-operator-webhook-cert"
-	leaseName      = "drain-operator"
+	leaseName      = store.LeaderLease
 )
 
 func main() {
@@ -75,16 +75,31 @@ func run(ctx context.Context, config *rest.Config, o options) error {
 		return err
 	}
 	policies := store.New(mgr.GetCache(), func(namespace string) bool { return isExcluded(namespace, o.planOptions()) })
-	options, err := currentOptions(ctx, mgr, policies, o)
+	leases, err := store.FollowLeases(ctx, mgr.GetCache(), o.namespace, clock.RealClock{})
 	if err != nil {
 		return err
 	}
+	options, err := currentOptions(ctx, mgr, policies, leases, o)
+	if err != nil {
+		return err
+	}
+	filed, err := store.FilePolicies(ctx, mgr.GetCache())
+	if err != nil {
+		return err
+	}
+	facts := memory{policies, filed, leases}
+	held, err := addGate(ctx, mgr, facts)
+	if err != nil {
+		return err
+	}
+	defer held.flush()
 	for _, add := range []func() error{
 		func() error { return serving.Follow(ctx, mgr.GetCache()) },
-		func() error { return addWebhook(ctx, mgr, policies, options) },
+		func() error { return store.FollowNamespaces(ctx, mgr.GetCache()) },
+		func() error { return addWebhook(mgr, facts, options) },
 		func() error { return addRegistration(mgr, policies, o) },
 		func() error { return addRotator(mgr, o) },
-		func() error { return addControllers(ctx, mgr, options, o) },
+		func() error { return addControllers(ctx, mgr, options, facts, held, o) },
 		func() error { return addHealth(ctx, mgr, serving) },
 	} {
 		if err := add(); err != nil {
@@ -105,17 +120,26 @@ func newScheme() *runtime.Scheme {
 }
 
 // currentOptions returns a function that says what every plan is made with
-// now: the delivery follows the nodes, unless it was chosen by hand.
-func currentOptions(ctx context.Context, mgr ctrl.Manager, policies *store.Store, o options) (func() plan.Options, error) {
+// now: the delivery follows the nodes, unless it was chosen by hand, and pods
+// get readiness gates while there is a leader that stays.
+func currentOptions(ctx context.Context, mgr ctrl.Manager, policies *store.Store, leases *store.Leases, o options) (func() plan.Options, error) {
+	if !o.leaderElect {
+		leases.AssumeAlive()
+	}
+	current := func() plan.Options {
+		options := o.planOptions()
+		options.ReadinessGates = leases.Alive() && !leases.Releasing()
+		return options
+	}
 	if o.agentDelivery != deliveryAuto {
-		return o.planOptions, nil
+		return current, nil
 	}
 	delivery, err := store.FollowNodes(ctx, mgr.GetCache(), policies)
 	if err != nil {
 		return nil, err
 	}
 	return func() plan.Options {
-		options := o.planOptions()
+		options := current()
 		options.Delivery = delivery.Current(ctx)
 		return options
 	}, nil
@@ -128,23 +152,19 @@ func isExcluded(namespace string, options plan.Options) bool {
 	return excluded
 }
 
-func addWebhook(ctx context.Context, mgr ctrl.Manager, cached *store.Store, options func() plan.Options) error {
-	policies, err := store.FilePolicies(ctx, mgr.GetCache())
-	if err != nil {
-		return err
-	}
+func addWebhook(mgr ctrl.Manager, facts memory, options func() plan.Options) error {
 	recorder, err := telemetry.NewInjections(metrics.Registry)
 	if err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
-	handler := inject.NewHandler(policies.For, options, recorder)
+	handler := inject.NewHandler(facts.For, options, recorder)
 	mgr.GetWebhookServer().Register(registration.InjectPath, handler)
 	evictions, err := telemetry.NewEvictions(metrics.Registry)
 	if err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	mgr.GetWebhookServer().Register(registration.EvictPath, &admission.Webhook{
-		Handler: &evict.Handler{Pods: cached.Pod, Policies: policies.Of, Recorder: evictions},
+		Handler: &evict.Handler{Pods: facts.Pod, Policies: facts.Of, Recorder: evictions},
 	})
 	return nil
 }
@@ -155,12 +175,14 @@ func addRegistration(mgr ctrl.Manager, policies *store.Store, o options) error {
 		Uncached:           mgr.GetAPIReader(),
 		Namespaces:         policies.Namespaces,
 		EvictionNamespaces: policies.EvictionNamespaces,
+		GateNamespaces:     policies.GateNamespaces,
 		Target: registration.Target{
 			Service: types.NamespacedName{Namespace: o.namespace, Name: webhookService},
 			URL:     o.webhookURL,
 		},
 		Secret: types.NamespacedName{Namespace: o.namespace, Name: certSecret},
 		Owner:  o.owner,
+		Clock:  clock.RealClock{},
 	}
 	return reconciler.SetupWithManager(mgr)
 }
@@ -172,16 +194,20 @@ func addRotator(mgr ctrl.Manager, o options) error {
 		Clock:  clock.RealClock{},
 		Secret: types.NamespacedName{Namespace: o.namespace, Name: certSecret},
 		Terms:  certs.Terms{Hosts: o.hosts(), Validity: o.certValidity, Overlap: o.certOverlap},
-		Published: func(ctx context.Context) ([]byte, error) {
-			registered := &admissionv1.MutatingWebhookConfiguration{}
-			err := reader.Get(ctx, types.NamespacedName{Name: registration.ConfigurationName}, registered)
-			return registration.PublishedBundle(registered), client.IgnoreNotFound(err)
+		Published: func(ctx context.Context) ([][]byte, error) {
+			injection, gate := &admissionv1.MutatingWebhookConfiguration{}, &admissionv1.ValidatingWebhookConfiguration{}
+			for name, into := range map[string]client.Object{registration.ConfigurationName: injection, registration.GateName: gate} {
+				if err := reader.Get(ctx, types.NamespacedName{Name: name}, into); client.IgnoreNotFound(err) != nil {
+					return nil, err
+				}
+			}
+			return append(registration.PublishedBundles(injection), registration.PublishedGateBundles(gate)...), nil
 		},
 	}
 	return rotator.SetupWithManager(mgr)
 }
 
-func addControllers(ctx context.Context, mgr ctrl.Manager, options func() plan.Options, o options) error {
+func addControllers(ctx context.Context, mgr ctrl.Manager, options func() plan.Options, facts memory, h holding, o options) error {
 	drains, err := telemetry.NewDrains(metrics.Registry)
 	if err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
@@ -198,6 +224,10 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, options func() plan.O
 	if err != nil {
 		return err
 	}
+	hold, err := holdOptions(facts, h)
+	if err != nil {
+		return err
+	}
 	return controllers.Setup(ctx, mgr, controllers.Options{
 		Plan:       options,
 		Metrics:    drains,
@@ -206,5 +236,6 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, options func() plan.O
 		Observer:   observe.New(sources, observe.Limits{}).For,
 		LookPeriod: o.latencyPeriod,
 		Ceilings:   ceilings,
+		Hold:       hold,
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -76,14 +77,20 @@ func cacheOptions(namespace string, ceilings condition.Ceilings) cache.Options {
 	return cache.Options{
 		DefaultTransform: store.Trim,
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Pod{}:  {Transform: store.PodTrim()},
-			&corev1.Node{}: {Transform: store.TrimNode(ceilings)},
+			&corev1.Pod{}:           {Transform: store.PodTrim()},
+			&corev1.Node{}:          {Transform: store.TrimNode(ceilings)},
+			&corev1.Namespace{}:     {Transform: store.TrimNamespace},
+			&coordinationv1.Lease{}: {Namespaces: map[string]cache.Config{namespace: {}}},
 			&corev1.Secret{}: {Namespaces: map[string]cache.Config{
 				namespace: {FieldSelector: byName(certSecret)},
 			}},
 			&admissionv1.MutatingWebhookConfiguration{}: {
 				Field: byName(registration.ConfigurationName),
 				// Whole: what we own of it is read from its managed fields.
+				Transform: func(obj any) (any, error) { return obj, nil },
+			},
+			&admissionv1.ValidatingWebhookConfiguration{}: {
+				Field:     byName(registration.GateName),
 				Transform: func(obj any) (any, error) { return obj, nil },
 			},
 		},

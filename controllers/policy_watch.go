@@ -16,6 +16,7 @@ import (
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 	"github.com/drain-operator/drain-operator/internal/condition"
+	"github.com/drain-operator/drain-operator/internal/drain"
 )
 
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
@@ -36,7 +37,15 @@ func tells(before, after *corev1.Pod) bool {
 		before.Status.Phase != after.Status.Phase ||
 		before.Status.PodIP != after.Status.PodIP ||
 		(before.DeletionTimestamp == nil) != (after.DeletionTimestamp == nil) ||
-		agentTells(before, after)
+		agentTells(before, after) ||
+		holdTells(before, after)
+}
+
+// holdTells says that a hold began or ended, or that it waits for something else.
+func holdTells(before, after *corev1.Pod) bool {
+	_, a := drain.WishOf(before)
+	_, b := drain.WishOf(after)
+	return a != b || drain.HeldFor(before) != drain.HeldFor(after)
 }
 
 // agentTells says that the agent got into trouble, out of it, or started.

@@ -46,12 +46,14 @@ type Options struct {
 	LookPeriod time.Duration
 	// Ceilings of the platform; the zero value knows of none.
 	Ceilings condition.Ceilings
+	// Hold is what holding deletions needs.
+	Hold HoldOptions
 }
 
 // Setup adds the controllers to the manager: the tracker of drains on every
 // replica, the writer of statuses on the leader.
 func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
-	if o.Plan == nil || o.Metrics == nil || o.Graces == nil || o.Clock == nil || o.Observer == nil || o.LookPeriod < 100*time.Millisecond {
+	if o.Plan == nil || o.Metrics == nil || o.Graces == nil || o.Clock == nil || o.Observer == nil || o.LookPeriod < 100*time.Millisecond || o.Hold.missing() {
 		return errors.New("setting up the controllers: an option is missing")
 	}
 	r := newPolicyReconciler(mgr.GetClient(), mgr.GetAPIReader(), o)
@@ -66,7 +68,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	looking := &GraceReconciler{
 		client: r.client, clock: o.Clock, observer: o.Observer, surveys: r.surveys, looks: r.looks, metrics: o.Graces, period: o.LookPeriod,
 	}
-	return errors.Join(r.setup(mgr), looking.setup(mgr))
+	return errors.Join(r.setup(mgr), looking.setup(mgr), setupHold(ctx, mgr, o, r.surveys.pods))
 }
 
 func newPolicyReconciler(c client.Client, uncached client.Reader, o Options) *PolicyReconciler {

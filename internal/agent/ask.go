@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/drain-operator/drain-operator/internal/drainclient"
 	"github.com/drain-operator/drain-operator/internal/drainstatus"
 	"github.com/drain-operator/drain-operator/internal/drainstatus/dialect"
 	"github.com/drain-operator/drain-operator/internal/drainstatus/metric"
@@ -42,22 +43,7 @@ func (a asker) ask(ctx context.Context, wait int) drainstatus.Reading {
 	if err != nil {
 		return drainstatus.NotReadable("%v", err)
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
-	if err != nil {
-		return drainstatus.NotReadable("%v", err)
-	}
-	request.Header.Set("Accept", a.dialect.Accept())
-	request.Header.Set("User-Agent", userAgent)
-	response, err := a.client.Do(request)
-	if err != nil {
-		return a.dialect.Evaluate(drainstatus.Reply{Err: err})
-	}
-	defer func() { _ = response.Body.Close() }() // read as far as it is of use
-	return a.dialect.Evaluate(drainstatus.Reply{
-		StatusCode:  response.StatusCode,
-		ContentType: response.Header.Get("Content-Type"),
-		Body:        response.Body,
-	})
+	return drainclient.Ask(ctx, a.client, target, a.dialect, userAgent)
 }
 
 // withWait merges waitSeconds into a URL, whose query stays as it is.

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -12,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/drain-operator/drain-operator/internal/drainclient"
 	"github.com/drain-operator/drain-operator/internal/inflight"
 	"github.com/drain-operator/drain-operator/internal/sockets"
 )
@@ -20,30 +20,15 @@ import (
 // address at which the port is listened on.
 const pod = "localhost"
 
-const (
-	dialTimeout    = 2 * time.Second
-	maxHeaderBytes = 16 << 10
-)
+const dialTimeout = 2 * time.Second
 
 // dialer connects to the pod's own ports, wherever they are listened on, and
 // keeps count of the connections, which are nobody's work.
 type dialer struct{ own *sockets.Own }
 
-// client does HTTP without proxies, redirects, compression or verified
-// certificates, as the kubelet's probes do.
+// client speaks HTTP to what it connects to.
 func (d dialer) client(keepAlive bool) *http.Client {
-	return &http.Client{
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{
-			DialContext:            d.dial,
-			DisableKeepAlives:      !keepAlive,
-			DisableCompression:     true,
-			MaxIdleConnsPerHost:    1,
-			MaxResponseHeaderBytes: maxHeaderBytes,
-			TLSClientConfig:        &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // as the kubelet does it with probes
-			TLSNextProto:           map[string]func(string, *tls.Conn) http.RoundTripper{},
-		},
-	}
+	return drainclient.New(d.dial, keepAlive)
 }
 
 // dial connects to a port of the pod, or to another host.

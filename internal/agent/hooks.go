@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/drain-operator/drain-operator/internal/drainclient"
 	"github.com/drain-operator/drain-operator/internal/hold"
 )
 
@@ -83,6 +84,6 @@ func get(ctx context.Context, d dialer, target string, headers []hold.Header) (i
 		return 0, err
 	}
 	defer response.Body.Close()
-	discardBody(response.Body)
+	drainclient.Discard(response.Body)
 	return response.StatusCode, nil
 }

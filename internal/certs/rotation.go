@@ -70,9 +70,9 @@ type Decision struct {
 }
 
 // Decide says which step is due. data is the Secret's, stepped the time of the
-// last step, published the bundle that the API servers have been given, nil
-// when no webhook is registered.
-func Decide(data map[string][]byte, terms Terms, stepped time.Time, published []byte, now time.Time) Decision {
+// last step, published the bundles that the API servers have been given, none
+// when no webhook is registered: all of them must know a CA before it is used.
+func Decide(data map[string][]byte, terms Terms, stepped time.Time, published [][]byte, now time.Time) Decision {
 	serving, err := parsePair(data[KeyCert], data[KeyKey], terms.Hosts, now)
 	if err != nil {
 		return Decision{Step: StepIssue, Reason: err.Error()}
@@ -90,7 +90,7 @@ func Decide(data map[string][]byte, terms Terms, stepped time.Time, published []
 		return Decision{Step: StepAnnounce, Reason: "a third of the validity is left"}
 	case now.Before(earliest):
 		return Decision{Step: StepWait, Again: earliest}
-	case published != nil && !containsCert(published, next.ca):
+	case slices.ContainsFunc(published, func(bundle []byte) bool { return !containsCert(bundle, next.ca) }):
 		return Decision{Step: StepWait, Again: now.Add(terms.Overlap)}
 	}
 	return Decision{Step: StepPromote, Reason: "the next CA is known"}

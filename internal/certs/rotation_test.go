@@ -48,7 +48,7 @@ func TestRotationNeverMeetsAClientThatDoesNotTrustIt(t *testing.T) {
 	terms, now := terms(), time.Now()
 	var data map[string][]byte
 	var stepped time.Time
-	take := func(want Step, published []byte) map[string][]byte {
+	take := func(want Step, published [][]byte) map[string][]byte {
 		t.Helper()
 		if got := Decide(data, terms, stepped, published, now); got.Step != want {
 			t.Fatalf("got %+v, want %s", got, want)
@@ -68,21 +68,24 @@ func TestRotationNeverMeetsAClientThatDoesNotTrustIt(t *testing.T) {
 	}
 
 	take(StepIssue, nil)
-	renewal := Decide(data, terms, stepped, data[KeyBundle], now)
+	renewal := Decide(data, terms, stepped, [][]byte{data[KeyBundle]}, now)
 	if renewal.Step != StepWait || renewal.Again.Before(now.Add(59*24*time.Hour)) || renewal.Again.After(now.Add(61*24*time.Hour)) {
 		t.Fatalf("after the issue: %+v", renewal)
 	}
 	now = renewal.Again
 	first := data[KeyBundle]
-	bothWays(take(StepAnnounce, first))
-	if got := Decide(data, terms, stepped, data[KeyBundle], now.Add(time.Minute)); got.Step != StepWait || !got.Again.Equal(now.Add(terms.Overlap)) {
+	bothWays(take(StepAnnounce, [][]byte{first}))
+	if got := Decide(data, terms, stepped, [][]byte{data[KeyBundle]}, now.Add(time.Minute)); got.Step != StepWait || !got.Again.Equal(now.Add(terms.Overlap)) {
 		t.Errorf("too early to promote: %+v", got)
 	}
 	now = now.Add(terms.Overlap)
-	if got := Decide(data, terms, stepped, first, now); got.Step != StepWait {
+	if got := Decide(data, terms, stepped, [][]byte{first}, now); got.Step != StepWait {
 		t.Errorf("the API servers have not been given the next CA: %+v", got)
 	}
-	bothWays(take(StepPromote, data[KeyBundle]))
+	if got := Decide(data, terms, stepped, [][]byte{data[KeyBundle], first}, now); got.Step != StepWait {
+		t.Errorf("one of the webhooks has not been given the next CA: %+v", got)
+	}
+	bothWays(take(StepPromote, [][]byte{data[KeyBundle], data[KeyBundle]}))
 }
 
 func TestRetireWhenTheNewCertificateIsServedLongEnough(t *testing.T) {
@@ -90,10 +93,10 @@ func TestRetireWhenTheNewCertificateIsServedLongEnough(t *testing.T) {
 	old := mustTake(t, StepIssue, nil, mustMake(t, terms))
 	announced := mustTake(t, StepAnnounce, old, mustMake(t, terms))
 	promoted := mustTake(t, StepPromote, announced, Made{})
-	if got := Decide(promoted, terms, now, promoted[KeyBundle], now); got.Step != StepWait || !got.Again.Equal(now.Add(terms.Overlap)) {
+	if got := Decide(promoted, terms, now, [][]byte{promoted[KeyBundle]}, now); got.Step != StepWait || !got.Again.Equal(now.Add(terms.Overlap)) {
 		t.Errorf("too early: %+v", got)
 	}
-	got := Decide(promoted, terms, now.Add(-terms.Overlap), promoted[KeyBundle], now)
+	got := Decide(promoted, terms, now.Add(-terms.Overlap), [][]byte{promoted[KeyBundle]}, now)
 	if got.Step != StepRetire {
 		t.Fatalf("got %+v", got)
 	}
@@ -104,7 +107,7 @@ func TestRetireWhenTheNewCertificateIsServedLongEnough(t *testing.T) {
 	if !accepts(retired[KeyBundle], retired[KeyCert], retired[KeyKey], now) {
 		t.Error("the bundle does not fit the certificate")
 	}
-	if got := Decide(retired, terms, now, retired[KeyBundle], now); got.Step != StepWait {
+	if got := Decide(retired, terms, now, [][]byte{retired[KeyBundle]}, now); got.Step != StepWait {
 		t.Errorf("then there is nothing to do: %+v", got)
 	}
 }
@@ -136,7 +139,7 @@ func TestIssueWhatCannotBeUsed(t *testing.T) {
 		"a broken next certificate": {changed(KeyNextCert, []byte("x")), terms, now.Add(terms.Validity*2/3 + time.Minute), StepAnnounce},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := Decide(tc.data, tc.terms, time.Time{}, tc.data[KeyBundle], tc.now); got.Step != tc.want {
+			if got := Decide(tc.data, tc.terms, time.Time{}, [][]byte{tc.data[KeyBundle]}, tc.now); got.Step != tc.want {
 				t.Errorf("got %+v, want %s", got, tc.want)
 			}
 		})

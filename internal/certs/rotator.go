@@ -32,9 +32,9 @@ type Rotator struct {
 	Secret types.NamespacedName
 	Terms  Terms
 
-	// Published returns the CA bundle of the registered webhook, nil when
+	// Published returns the CA bundles of all registered webhooks, none when
 	// none is registered.
-	Published func(context.Context) ([]byte, error)
+	Published func(context.Context) ([][]byte, error)
 }
 
 // SetupWithManager adds the rotator to the manager.
@@ -60,7 +60,7 @@ func (r *Rotator) Reconcile(ctx context.Context, req reconcile.Request) (reconci
 	}
 	published, err := r.Published(ctx)
 	if err != nil {
-		return reconcile.Result{}, fmt.Errorf("reading the published bundle: %w", err)
+		return reconcile.Result{}, fmt.Errorf("reading the published bundles: %w", err)
 	}
 	now := r.Clock.Now()
 	decision := Decide(secret.Data, r.Terms, steppedAt(secret), published, now)

@@ -37,9 +37,12 @@ type Ask struct {
 // Snapshot is all that a verdict stands on.
 type Snapshot struct {
 	Ask Ask
-	// Pod that is meant, nil when it is not known.
+	// Pod that is meant, nil when it is not known. For a DELETE it is the one
+	// in the request, which is newer than any cache: the taint manager and the
+	// scheduler write why they delete a pod only a moment before they do.
 	Pod *corev1.Pod
-	// NamespaceTerminating says that the pod's namespace is being deleted.
+	// NamespaceTerminating says that the pod's namespace is being deleted, as
+	// far as the cache knows.
 	NamespaceTerminating bool
 	// Policy is the one whose settings the pod carries, nil when there is
 	// none any more.
@@ -51,14 +54,16 @@ type Snapshot struct {
 // Verdict is the answer to an Ask.
 type Verdict struct {
 	Allow bool
-	// Reason is the rule that decided, for metrics.
+	// Reason is the rule that decided, for metrics: one of VerdictReasons.
 	Reason VerdictReason
-	// Message tells whoever asks what is waited for and until when. Only with a refusal.
+	// Message tells whoever asks what is waited for and until when: printable,
+	// under 2 KiB. Only with a refusal.
 	Message string
 	// Record is the condition to write to the pod afterwards, nil for none:
 	// not in a dry run, and not when the same was written a moment ago.
 	Record *corev1.PodCondition
-	// After is when to ask again for a different answer at the latest; 0 with Allow.
+	// After is how long the answer stays the same at most: until the bound. 0
+	// with Allow.
 	After time.Duration
 }
 
@@ -72,7 +77,7 @@ const (
 	AllowedByOperator    VerdictReason = "ByOperator"    // the operator asks
 	AllowedForced        VerdictReason = "Forced"        // a grace of 0 is asked for
 	AllowedNamespaceEnds VerdictReason = "NamespaceEnds" // its namespace goes
-	AllowedDisrupted     VerdictReason = "Disrupted"     // taint manager, pod GC or preemption
+	AllowedDisrupted     VerdictReason = "Disrupted"     // a taint manager, pod GC or preemption
 	AllowedNothingRuns   VerdictReason = "NothingRuns"   // never ready, or no running container
 	AllowedNotHeld       VerdictReason = "NotHeld"       // no policy holds deletions of it (any more)
 	AllowedNoGate        VerdictReason = "NoReadinessGate"
@@ -84,8 +89,9 @@ const (
 	AllowedFailed        VerdictReason = "Failed" // anything unforeseen; set by the webhook
 )
 
-// Decide answers a request, by the first rule that knows.
-//
-// It looks at nothing but what the leader wrote to the pod's conditions and at
-// the clock: all replicas give the same answer.
-func Decide(s Snapshot, now time.Time) Verdict { panic("to be written") }
+// VerdictReasons are all of them, in the order of the rules.
+var VerdictReasons = []VerdictReason{
+	AllowedNotMeant, AllowedTerminating, AllowedByOperator, AllowedForced, AllowedNamespaceEnds, AllowedDisrupted,
+	AllowedNothingRuns, AllowedNotHeld, AllowedNoGate, AllowedUnreachable, AllowedDrained, AllowedBound,
+	AllowedStatusUnknown, RefusedNotDrained, AllowedFailed,
+}

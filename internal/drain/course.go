@@ -44,6 +44,8 @@ type Watched struct {
 	// Last is the last look, At when its answer came; zero when there was none.
 	Last drainstatus.Reading
 	At   time.Time
+	// Begun is when the last look was begun.
+	Begun time.Time
 	// Drained and Unreadable count the last looks in a row that showed it so,
 	// each begun after the one before had ended.
 	Drained, Unreadable int
@@ -54,7 +56,8 @@ type Watched struct {
 // Step is what the leader is to do with a pod now.
 type Step struct {
 	// Release asks for the pod's end now; nil: not yet. When the API server
-	// accepts, nothing else of the step is done.
+	// accepts, nothing else of the step is done, and the hold ended as
+	// Release.Why says; the rest is what to do when it refuses.
 	Release *Release
 	// Conditions to write, none when the pod's are as they should be.
 	Conditions []corev1.PodCondition
@@ -65,8 +68,9 @@ type Step struct {
 	// TellDraining is what the workload is to be told, nil for nothing. It may
 	// be told the same again.
 	TellDraining *bool
-	// Began and Ended say that a hold began or ended with this step, for
-	// events and metrics; the zero value when not.
+	// Began and Ended say that a hold began or ended with this step's
+	// conditions, for events and metrics; the zero value when not. A step is
+	// worked out again until the cache shows its conditions.
 	Began bool
 	Ended HoldEnd
 	// WaitingFor what the pod is held, empty when it is not.
@@ -89,11 +93,10 @@ const (
 	EndNothing   HoldEnd = "NothingRuns"      // released: no container runs any more
 	EndTakenBack HoldEnd = "TakenBack"        // in rotation again: its owner wants it to stay
 	EndExpired   HoldEnd = "Expired"          // in rotation again: nobody asked for long
-	EndGone      HoldEnd = "Gone"             // somebody else's deletion went through
-	// HoldEnds is the list of them, for metrics.
+	EndGone      HoldEnd = "Gone"             // somebody else's deletion went through; the leader finds that out
 )
 
-// HoldEnds are all of them.
+// HoldEnds are all of them, for metrics.
 var HoldEnds = []HoldEnd{EndDrained, EndBound, EndStatus, EndNotHeld, EndNothing, EndTakenBack, EndExpired, EndGone}
 
 // Release is a request for a pod's end, with its UID as the precondition.
@@ -102,23 +105,3 @@ type Release struct {
 	GraceSeconds *int64
 	Why          HoldEnd
 }
-
-// Next is what the leader is to do now.
-//
-// Rules, in this order:
-//
-//  1. a pod that is terminating or gone: nothing.
-//  2. no wish: in rotation (readiness gate True), and told so if it was out.
-//  3. the wish of a pod that is no longer held (policy gone, Observe,
-//     Termination, Releasing; namespace terminating): Release; where that is
-//     refused, as if there were no wish.
-//  4. a wish that is no longer wanted (Wanted): taken back.
-//  5. past the bound, or nothing runs in it: Release.
-//  6. in rotation: out of it, if MayLeave; else wait for the budget.
-//  7. out of rotation: not before the pod is seen not Ready and
-//     propagationSeconds after that; then Release when drained for two looks
-//     in a row, the last begun after that time; or unreadable three times in
-//     a row with onStatusFailure Release.
-//  8. a Release that was refused (an Eviction, by its budget): PodDrained True,
-//     waiting for the eviction, tried again every second.
-func Next(s Situation, now time.Time) Step { panic("to be written") }

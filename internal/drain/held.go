@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -161,13 +162,16 @@ func (t times) forced() verdict {
 
 // bounded keeps what a workload wrote printable and within the API's bound.
 func bounded(s string) string {
-	s = strings.ToValidUTF8(s, "?")
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+	runes := []rune(printable(s))
+	return string(slices.Clip(runes[:min(len(runes), 256)]))
+}
+
+// printable has a space for each character that is not.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !strconv.IsPrint(r) {
 			return ' '
 		}
 		return r
-	}, s)
-	runes := []rune(s)
-	return string(slices.Clip(runes[:min(len(runes), 256)]))
+	}, strings.ToValidUTF8(s, "?"))
 }

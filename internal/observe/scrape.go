@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
+	"github.com/drain-operator/drain-operator/internal/address"
 	"github.com/drain-operator/drain-operator/internal/latency"
 )
 
@@ -79,7 +80,7 @@ func (s *scraper) look(ctx context.Context, pod *corev1.Pod, asked *v1alpha1.Pod
 }
 
 func (s *scraper) get(ctx context.Context, pod *corev1.Pod, asked *v1alpha1.PodMetricsLatency) (*http.Response, error) {
-	address, err := podAddress(pod, asked.Port, s.limits.Loopback)
+	at, err := address.Of(pod, asked.Port, s.limits.Loopback)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +95,7 @@ func (s *scraper) get(ctx context.Context, pod *corev1.Pod, asked *v1alpha1.PodM
 	if !strings.HasPrefix(path, "/") {
 		return nil, errors.New("the path does not start with /")
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+address.String()+path, nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+at.String()+path, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ func Apply(p Plan, pod *corev1.Pod) *corev1.Pod {
 	applyProbes(&injected.Spec, p.ProbeGraces)
 	applyHooks(&injected.Spec, p)
 	applyDelivery(injected, p, pod, before)
+	applyReadinessGate(&injected.Spec, p)
 	injected.Labels = withKey(injected.Labels, v1alpha1.LabelInjected, "true")
 	injected.Annotations = withKey(injected.Annotations, v1alpha1.AnnotationInjectedBy, injectedBy(p))
 	if encoded, err := json.Marshal(recorded); err == nil { // always: plain data

@@ -31,6 +31,7 @@ func policies() map[string]*v1alpha1.DrainPolicy {
 		"defaults":  utiltesting.MakePolicy("defaults").Obj(),
 		"http":      utiltesting.MakePolicy("http").HTTP(intstr.FromString("http")).Notify(intstr.FromString("http")).Obj(),
 		"number":    utiltesting.MakePolicy("number").HTTP(intstr.FromInt32(8080)).Shutdown(5).Obj(),
+		"gate":      utiltesting.MakePolicy("gate").HTTP(intstr.FromInt32(8080)).HoldsDeletions().Obj(),
 		"tcp":       utiltesting.MakePolicy("tcp").TCP(80, 8080).MaxHold(3600).Obj(),
 		"tight":     utiltesting.MakePolicy("tight").GraceBounds(1, 1).Obj(),
 		"wide":      utiltesting.MakePolicy("wide").GraceBounds(900, 3600).Obj(),
@@ -44,8 +45,8 @@ func policies() map[string]*v1alpha1.DrainPolicy {
 
 func options() map[string]plan.Options {
 	return map[string]plan.Options{
-		"image volume":     {AgentImage: image, Delivery: plan.ImageVolume},
-		"init container":   {AgentImage: image, Delivery: plan.InitContainer},
+		"image volume":     {AgentImage: image, Delivery: plan.ImageVolume, ReadinessGates: true},
+		"init container":   {AgentImage: image, Delivery: plan.InitContainer, ReadinessGates: true},
 		"without emptyDir": {AgentImage: image, Delivery: plan.InitContainer, AvoidEmptyDir: true},
 		"breaker":          {AgentImage: image, Delivery: plan.ImageVolume, SleepOnly: true},
 	}
@@ -114,7 +115,7 @@ func TestCorpusIdempotent(t *testing.T) {
 
 // TestCorpusOtherPolicy applies one policy over another: the first leaves no trace.
 func TestCorpusOtherPolicy(t *testing.T) {
-	others := []string{"http", "run first"}
+	others := []string{"http", "run first", "gate"}
 	forEach(t, func(t *testing.T, pod *corev1.Pod, p *v1alpha1.DrainPolicy, o plan.Options) {
 		want := plan.Apply(plan.Build(p, pod, o), pod)
 		for _, other := range others {

@@ -130,6 +130,7 @@ func clone[T any](p *T) *T {
 // changed as copyToChange says.
 func original(pod *corev1.Pod) (*corev1.Pod, record) {
 	was := copyToChange(pod)
+	removeReadinessGate(&was.Spec)
 	r, injected := readRecord(pod)
 	if !injected {
 		return was, record{}

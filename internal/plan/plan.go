@@ -35,6 +35,10 @@ type Options struct {
 	Delivery   Delivery
 	// SleepOnly is the breaker: the agent cannot be had in this namespace.
 	SleepOnly bool
+	// ReadinessGates says that somebody is there to set the readiness gate of a
+	// new pod, and to let the pod go: the operator is known to be alive, and
+	// stays. Without it no pod gets one.
+	ReadinessGates bool
 	// AvoidEmptyDir gives pods that a plain kubectl drain evicts the native
 	// sleep hook where the agent would need an emptyDir, which makes it refuse
 	// them without --delete-emptydir-data. When false they get the agent, and
@@ -66,6 +70,10 @@ type Plan struct {
 	Volume *corev1.Volume
 	// InitContainer installs the agent; nil when Volume needs none.
 	InitContainer *corev1.Container
+
+	// ReadinessGate says that the pod gets the readiness gate PodInRotation:
+	// only such pods are held when their deletion is asked for.
+	ReadinessGate bool
 
 	// Notes are what a person should know about this plan.
 	Notes []Note
@@ -124,12 +132,14 @@ const (
 	NoteBlind              NoteReason = "Blind"
 	NoteEmptyDir           NoteReason = "EmptyDirBlocksDrain"
 	NoteEmptyDirAvoided    NoteReason = "EmptyDirAvoided"
+	NoteDeletionNotHeld    NoteReason = "DeletionNotHeld"
 )
 
 // NoteReasons are all of them.
 var NoteReasons = []NoteReason{
 	NoteGraceCapped, NoteHookKept, NoteHookBroken, NoteHookTooLarge, NoteSmallContainer, NoteSleepOnly,
 	NoteMountTaken, NotePortNotFound, NoteNotifyPortNotFound, NoteBlind, NoteEmptyDir, NoteEmptyDirAvoided,
+	NoteDeletionNotHeld,
 }
 
 // Note is something that a person should know about a plan. Container is

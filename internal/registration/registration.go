@@ -19,11 +19,17 @@ const (
 	// ConfigurationName is the MutatingWebhookConfiguration that the operator owns.
 	ConfigurationName = "drain-operator-inject"
 
+	// GateName is the ValidatingWebhookConfiguration that the operator owns.
+	GateName = "drain-operator-gate"
+
 	// InjectPath is where the injection webhook is served.
 	InjectPath = "/inject"
 
 	// EvictPath is where the eviction webhook is served.
 	EvictPath = "/evict"
+
+	// GatePath is where the gate is served.
+	GatePath = "/gate"
 
 	// injectName and evictName are the entries in the configuration.
 	injectName = "inject.drain-operator.dev"
@@ -41,7 +47,7 @@ type Target struct {
 	URL     string
 }
 
-// Registration is everything that the configuration depends on.
+// Registration is everything that the configurations depend on.
 type Registration struct {
 	Target Target
 	// Bundle is the PEM of the CAs to trust.
@@ -51,6 +57,8 @@ type Registration struct {
 	Namespaces []string
 	// EvictionNamespaces are those of them in which a policy WantsEvictions.
 	EvictionNamespaces []string
+	// GateNamespaces are those of them in which a policy holds deletions.
+	GateNamespaces []string
 	// Owner is deleted at an uninstall, and the configuration with it. May be nil.
 	Owner *metaac.OwnerReferenceApplyConfiguration
 	// Foreign are requirements that somebody else added to the namespace
@@ -71,8 +79,7 @@ func WantsEvictions(p *v1alpha1.DrainPolicy) bool {
 // Configuration renders the registration. It sets only what the operator
 // owns: another manager's labels, annotations and webhooks stay.
 func (r Registration) Configuration() *admissionac.MutatingWebhookConfigurationApplyConfiguration {
-	config := admissionac.MutatingWebhookConfiguration(ConfigurationName).
-		WithLabels(map[string]string{"app.kubernetes.io/name": "drain-operator"})
+	config := admissionac.MutatingWebhookConfiguration(ConfigurationName).WithLabels(labels())
 	if r.Owner != nil {
 		config.WithOwnerReferences(r.Owner)
 	}
@@ -95,16 +102,20 @@ func (r Registration) webhook(name, path, resource string, namespaces []string) 
 	return admissionac.MutatingWebhook().
 		WithName(name).
 		WithClientConfig(r.clientConfig(path)).
-		WithRules(admissionac.RuleWithOperations().
-			WithOperations(admissionv1.Create).
-			WithAPIGroups("").WithAPIVersions("v1").WithResources(resource).
-			WithScope(admissionv1.NamespacedScope)).
+		WithRules(rule(admissionv1.Create, resource)).
 		WithNamespaceSelector(namespaceSelector(namespaces, r.Foreign[name])).
 		WithMatchPolicy(admissionv1.Equivalent).
 		WithFailurePolicy(admissionv1.Ignore).
 		WithSideEffects(admissionv1.SideEffectClassNone).
 		WithTimeoutSeconds(timeoutSeconds).
 		WithAdmissionReviewVersions("v1")
+}
+
+func rule(operation admissionv1.OperationType, resource string) *admissionac.RuleWithOperationsApplyConfiguration {
+	return admissionac.RuleWithOperations().
+		WithOperations(operation).
+		WithAPIGroups("").WithAPIVersions("v1").WithResources(resource).
+		WithScope(admissionv1.NamespacedScope)
 }
 
 func (r Registration) clientConfig(path string) *admissionac.WebhookClientConfigApplyConfiguration {
@@ -154,24 +165,34 @@ func matchConditions() []*admissionac.MatchConditionApplyConfiguration {
 func ForeignRequirements(config *admissionv1.MutatingWebhookConfiguration) map[string][]metav1.LabelSelectorRequirement {
 	foreign := map[string][]metav1.LabelSelectorRequirement{}
 	for _, webhook := range config.Webhooks {
-		if webhook.NamespaceSelector != nil {
-			foreign[webhook.Name] = slices.DeleteFunc(slices.Clone(webhook.NamespaceSelector.MatchExpressions), isOurs)
-		}
+		foreign[webhook.Name] = notOurs(webhook.NamespaceSelector)
 	}
 	return foreign
+}
+
+func notOurs(selector *metav1.LabelSelector) []metav1.LabelSelectorRequirement {
+	if selector == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(selector.MatchExpressions), isOurs)
 }
 
 func isOurs(requirement metav1.LabelSelectorRequirement) bool {
 	return requirement.Key == corev1.LabelMetadataName || requirement.Key == v1alpha1.LabelInjection
 }
 
-// PublishedBundle returns the CA bundle of the registered webhook, nil when it
-// is not registered.
-func PublishedBundle(config *admissionv1.MutatingWebhookConfiguration) []byte {
+// PublishedBundles are the CA bundles of the registered webhooks, none when
+// nothing is registered.
+func PublishedBundles(config *admissionv1.MutatingWebhookConfiguration) [][]byte {
+	var bundles [][]byte
 	for _, webhook := range config.Webhooks {
-		if webhook.Name == injectName {
-			return webhook.ClientConfig.CABundle
+		if webhook.Name == injectName || webhook.Name == evictName {
+			bundles = append(bundles, webhook.ClientConfig.CABundle)
 		}
 	}
-	return nil
+	return bundles
+}
+
+func labels() map[string]string {
+	return map[string]string{"app.kubernetes.io/name": "drain-operator"}
 }

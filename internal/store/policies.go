@@ -105,6 +105,23 @@ func (s *Policies) Of(ctx context.Context, namespace string) ([]*v1alpha1.DrainP
 	return s.filed(toolscache.NamespaceIndex, namespace)
 }
 
+// Policy returns a policy, nil when there is none of that name. It is the
+// cache's own: not to be changed. It waits until the cache is synced.
+func (s *Policies) Policy(ctx context.Context, namespace, name string) (*v1alpha1.DrainPolicy, error) {
+	if !s.synced() && !toolscache.WaitForCacheSync(ctx.Done(), s.synced) {
+		return nil, errNotRead
+	}
+	object, found, err := s.index.GetByKey(inNamespace(namespace, name))
+	if err != nil {
+		return nil, fmt.Errorf("looking for policy %s/%s: %w", namespace, name, err)
+	}
+	p, ok := object.(*v1alpha1.DrainPolicy)
+	if !found || !ok {
+		return nil, nil
+	}
+	return p, nil
+}
+
 func (s *Policies) filed(index, value string) ([]*v1alpha1.DrainPolicy, error) {
 	objects, err := s.index.ByIndex(index, value)
 	if err != nil {

@@ -74,11 +74,31 @@ func TestPoliciesThatMatter(t *testing.T) {
 	}
 }
 
+func TestPolicyByName(t *testing.T) {
+	index := toolscache.NewIndexer(toolscache.MetaNamespaceKeyFunc, indexers)
+	web := testbuild.MakePolicy("web").Namespace("shop").Obj()
+	for _, p := range []*v1alpha1.DrainPolicy{web, testbuild.MakePolicy("far").Namespace("far").Obj()} {
+		if err := index.Add(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	policies := Policies{index: index, synced: func() bool { return true }}
+	for name, want := range map[string]*v1alpha1.DrainPolicy{"web": web, "far": nil, "gone": nil, "": nil} {
+		got, err := policies.Policy(t.Context(), "shop", name)
+		if err != nil || got != want {
+			t.Errorf("%q: got %v, %v; want %v", name, got, err, want)
+		}
+	}
+}
+
 func TestPoliciesAreNotAnsweredBeforeTheyAreRead(t *testing.T) {
 	policies := Policies{index: toolscache.NewIndexer(toolscache.MetaNamespaceKeyFunc, indexers), synced: func() bool { return false }}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if found, err := policies.For(ctx, "shop", nil); err == nil {
+		t.Errorf("got %v, want an error", found)
+	}
+	if found, err := policies.Policy(ctx, "shop", "web"); err == nil {
 		t.Errorf("got %v, want an error", found)
 	}
 }

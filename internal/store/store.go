@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
+	"github.com/drain-operator/drain-operator/internal/drain"
 	"github.com/drain-operator/drain-operator/internal/registration"
 )
 
@@ -38,6 +39,12 @@ func (s *Store) Namespaces(ctx context.Context) ([]string, error) {
 // asked about evictions, sorted.
 func (s *Store) EvictionNamespaces(ctx context.Context) ([]string, error) {
 	return s.namespaces(ctx, registration.WantsEvictions)
+}
+
+// GateNamespaces returns those of Namespaces in which a policy holds deletions,
+// sorted.
+func (s *Store) GateNamespaces(ctx context.Context) ([]string, error) {
+	return s.namespaces(ctx, drain.Holds)
 }
 
 func (s *Store) namespaces(ctx context.Context, counts func(*v1alpha1.DrainPolicy) bool) ([]string, error) {

@@ -28,7 +28,8 @@ func Trim(obj any) (any, error) {
 }
 
 // TrimPod keeps of a pod what says whether it is left alone, what was
-// injected, and how it ends. Such a pod must never be written back.
+// injected, where it answers, whether it is ready, and how it ends. Such a pod
+// must never be written back.
 func TrimPod(obj any) (any, error) {
 	pod, ok := obj.(*corev1.Pod)
 	if !ok {
@@ -91,6 +92,7 @@ func (t *templates) share(pod *corev1.Pod) {
 		reuse(&pod.Spec.Containers, other.Spec.Containers)
 		reuse(&pod.Spec.InitContainers, other.Spec.InitContainers)
 		reuse(&pod.Spec.NodeSelector, other.Spec.NodeSelector)
+		reuse(&pod.Spec.ReadinessGates, other.Spec.ReadinessGates)
 		reuse(&pod.Spec.SecurityContext, other.Spec.SecurityContext)
 		reuse(&pod.Spec.Affinity, other.Spec.Affinity)
 	}

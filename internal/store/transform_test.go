@@ -130,6 +130,49 @@ func TestPodsShareTheirTemplate(t *testing.T) {
 	}
 }
 
+// What holds and frees a pod is read from what is cached of it: its gates, its
+// conditions whole, since when it runs and where it answers.
+func TestTrimmedPodsTellWhetherTheyAreHeld(t *testing.T) {
+	at := metav1.Unix(1_000_000, 0)
+	pod := testbuild.MakePod("a").ReadinessGates("example.com/lb", v1alpha1.PodInRotation).
+		Container(testbuild.MakeContainer("web").Port("http", 8080)).Obj()
+	pod.Status = corev1.PodStatus{
+		Phase: corev1.PodRunning, StartTime: &at, PodIP: "192.0.2.7", HostIP: "192.0.2.1",
+		Conditions: []corev1.PodCondition{
+			{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: at, ObservedGeneration: 1},
+			{Type: v1alpha1.PodInRotation, Status: corev1.ConditionTrue, Reason: "InRotation", LastTransitionTime: at},
+			{Type: v1alpha1.PodDeletionRequested, Status: corev1.ConditionTrue, Reason: "Delete", Message: `{"by":"me"}`, LastTransitionTime: at, LastProbeTime: at},
+			{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: "DeletionByTaintManager"},
+		},
+		ContainerStatuses: []corev1.ContainerStatus{{Name: "web", Ready: true, Started: ptr.To(true), State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: at}}}},
+	}
+	trimmed, err := TrimPod(pod.DeepCopy())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(pod, trimmed); diff != "" {
+		t.Errorf("(-pod +trimmed):\n%s", diff)
+	}
+}
+
+func TestTrimmedNamespacesTellWhetherTheyEnd(t *testing.T) {
+	at := metav1.Unix(1_000_000, 0)
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name: "shop", UID: "1", ResourceVersion: "7", DeletionTimestamp: &at,
+		Labels: map[string]string{"a": "b"}, Annotations: map[string]string{"large": "one"}, Finalizers: []string{"f"},
+	}}
+	namespace.Status = corev1.NamespaceStatus{Phase: corev1.NamespaceTerminating, Conditions: []corev1.NamespaceCondition{{Message: "large"}}}
+	trimmed, err := TrimNamespace(namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop", UID: "1", ResourceVersion: "7", DeletionTimestamp: &at}}
+	want.Status.Phase = corev1.NamespaceTerminating
+	if diff := cmp.Diff(want, trimmed); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestTrimmedNodesDecideAlike(t *testing.T) {
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", Labels: map[string]string{"a": "b", "spot": "no"}}}
 	node.Status.NodeInfo = corev1.NodeSystemInfo{OperatingSystem: "linux", KubeletVersion: "v1.36.3", ContainerRuntimeVersion: "containerd://2.3.7", BootID: "x"}
@@ -146,7 +189,7 @@ func TestTrimmedNodesDecideAlike(t *testing.T) {
 }
 
 func TestTrimToleratesWhatIsNoObject(t *testing.T) {
-	for name, trim := range map[string]func(any) (any, error){"any": Trim, "pod": TrimPod, "node": TrimNode(condition.Ceilings{})} {
+	for name, trim := range map[string]func(any) (any, error){"any": Trim, "pod": TrimPod, "namespace": TrimNamespace, "node": TrimNode(condition.Ceilings{})} {
 		if got, err := trim("tombstone"); err != nil || got != "tombstone" {
 			t.Errorf("%s: got %v, %v", name, got, err)
 		}

@@ -138,6 +138,20 @@ var (
 		Help:   "Evictions that the eviction webhook answered, by result: Lengthened (the pod gets the newer, longer grace), LongEnough, AskedFor (another grace than the pod's was asked for), NotConcerned, Failed.",
 		Notes:  eachReplica + " An eviction that a PodDisruptionBudget refuses counts each time it is tried.",
 	}
+	gateRequests = Definition{
+		Name:   "drain_operator_gate_requests_total",
+		Kind:   Counter,
+		Labels: []string{"kind", "reason"},
+		Help:   "Deletions and evictions of injected pods that the gate answered, by kind (Delete, Evict) and by the rule that decided: NotDrained is refused, all others are allowed.",
+		Notes:  eachReplica + " What is refused is mostly asked again and counts each time. docs/gate.md explains the rules. The API server asks only in namespaces with a policy whose gate holds deletions.",
+	}
+	gateRecords = Definition{
+		Name:   "drain_operator_gate_records_total",
+		Kind:   Counter,
+		Labels: []string{"result"},
+		Help:   "Refused requests that were to be written to their pod's condition deletion-requested, by result: Written (or the pod was gone by then), Failed (the API server did not take it), Dropped (too many were waiting).",
+		Notes:  "Each replica counts its own. What is not written waits until it is asked for again.",
+	}
 )
 
 // Definitions are all metrics of the operator itself, in the order of the
@@ -146,6 +160,8 @@ var Definitions = []Definition{
 	drains, duration, draining, dropped,
 	latencySeen, residualSeen, requestsSeen, recommendedGrace, lookResults, lookDuration,
 	injections, exclusions, notes, answering, evictions,
+	holdsEnded, holdDuration, heldPods, readinessGate,
+	gateRequests, gateRecords,
 }
 
 // buckets of durations, in seconds: a drain takes from propagation (5) to the

@@ -77,6 +77,20 @@ func (w *PodWrapper) Grace(seconds int64) *PodWrapper {
 	return w
 }
 
+// ReadinessGates adds readiness gates for these conditions.
+func (w *PodWrapper) ReadinessGates(conditions ...corev1.PodConditionType) *PodWrapper {
+	for _, c := range conditions {
+		w.Spec.ReadinessGates = append(w.Spec.ReadinessGates, corev1.PodReadinessGate{ConditionType: c})
+	}
+	return w
+}
+
+// Condition adds a condition to the pod's status.
+func (w *PodWrapper) Condition(conditionType corev1.PodConditionType, status corev1.ConditionStatus) *PodWrapper {
+	w.Status.Conditions = append(w.Status.Conditions, corev1.PodCondition{Type: conditionType, Status: status})
+	return w
+}
+
 // With edits what no other method does.
 func (w *PodWrapper) With(edit func(*corev1.PodSpec)) *PodWrapper {
 	edit(&w.Pod.Spec)

@@ -119,6 +119,15 @@ func (w *PolicyWrapper) Propagation(least, most int32) *PolicyWrapper {
 	return w
 }
 
+// HoldsDeletions holds a pod where its deletion is asked for, with the API's
+// defaults.
+func (w *PolicyWrapper) HoldsDeletions() *PolicyWrapper {
+	w.Spec.Gate = v1alpha1.Gate{
+		Hold: v1alpha1.HoldDeletion, MaxHoldSeconds: v1alpha1.DefaultGateMaxHoldSeconds, OnStatusFailure: v1alpha1.OnStatusFailureRelease,
+	}
+	return w
+}
+
 // MaxHold bounds the hold, in seconds.
 func (w *PolicyWrapper) MaxHold(seconds int32) *PolicyWrapper {
 	w.Spec.PreStop.MaxHoldSeconds = ptr.To(seconds)

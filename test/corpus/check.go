@@ -29,6 +29,7 @@ func CheckOnlyPlanned(before, after *corev1.Pod, p plan.Plan) error {
 	u.probes()
 	u.hooks()
 	u.delivery()
+	u.readinessGate()
 	u.marks()
 	if diff := cmp.Diff(normal(u.before), normal(u.pod), cmpopts.EquateEmpty()); diff != "" {
 		u.complain("changed beyond the plan (-before +after):\n%s", diff)
@@ -155,6 +156,20 @@ func (u *undoing) installer() {
 	delete(u.pod.Annotations, plan.AnnotationLocalVolumes)
 	if had && u.pod.Annotations != nil {
 		u.pod.Annotations[plan.AnnotationLocalVolumes] = was
+	}
+}
+
+// readinessGate insists on one as the last in the list, and on none where none
+// is planned.
+func (u *undoing) readinessGate() {
+	gates := u.pod.Spec.ReadinessGates
+	last := len(gates) - 1
+	switch {
+	case !u.plan.ReadinessGate:
+	case last < 0 || gates[last].ConditionType != v1alpha1.PodInRotation:
+		u.complain("the last readiness gate is not ours")
+	default:
+		u.pod.Spec.ReadinessGates = gates[:last]
 	}
 }
 

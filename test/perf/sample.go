@@ -37,3 +37,9 @@ func (s Sample) Ratio(to Sample, group, what string, q float64) Figure {
 
 // Millis are milliseconds with their fraction.
 func Millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// Median of some values, the upper one of an even number.
+func Median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
+}

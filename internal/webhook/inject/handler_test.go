@@ -66,8 +66,8 @@ func creation(raw string) *admissionv1.AdmissionRequest {
 	}
 }
 
-// review is what the API server sends.
-func review(t testing.TB, request *admissionv1.AdmissionRequest) []byte {
+// reviewOf is what the API server sends.
+func reviewOf(t testing.TB, request *admissionv1.AdmissionRequest) []byte {
 	t.Helper()
 	body, err := json.Marshal(admissionv1.AdmissionReview{
 		TypeMeta: metav1.TypeMeta{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview"}, Request: request,
@@ -82,7 +82,7 @@ func review(t testing.TB, request *admissionv1.AdmissionRequest) []byte {
 func ask(t testing.TB, h *Handler, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
 	t.Helper()
 	rw := httptest.NewRecorder()
-	h.ServeHTTP(rw, httptest.NewRequest(http.MethodPost, "/inject", bytes.NewReader(review(t, request))))
+	h.ServeHTTP(rw, httptest.NewRequest(http.MethodPost, "/inject", bytes.NewReader(reviewOf(t, request))))
 	var answer admissionv1.AdmissionReview
 	if err := json.Unmarshal(rw.Body.Bytes(), &answer); err != nil || rw.Code != http.StatusOK {
 		t.Fatalf("status %d, %v: %s", rw.Code, err, rw.Body)
@@ -254,7 +254,7 @@ func TestReviewsThatCannotBeRead(t *testing.T) {
 		"cut short":        `{"request":{"uid":"u"`,
 		"no request":       `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}`,
 		"no UID":           `{"request":{"namespace":"shop"}}`,
-		"too long to read": `{"request":{"uid":"u"},"x":"` + strings.Repeat("x", maxReviewBytes) + `"}`,
+		"too long to read": `{"request":{"uid":"u"},"x":"` + strings.Repeat("x", 8<<20) + `"}`,
 	} {
 		for _, announced := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, length announced: %t", name, announced), func(t *testing.T) {
@@ -275,7 +275,7 @@ func TestReviewsThatCannotBeRead(t *testing.T) {
 
 func BenchmarkServe(b *testing.B) {
 	h, _ := handler(always(testbuild.MakePolicy("web").Selects("app", "web").Obj()))
-	body := review(b, creation(future))
+	body := reviewOf(b, creation(future))
 	for b.Loop() {
 		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/inject", bytes.NewReader(body)))
 	}

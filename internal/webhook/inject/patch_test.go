@@ -7,6 +7,7 @@ import (
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/drain-operator/drain-operator/internal/plan"
 	testbuild "github.com/drain-operator/drain-operator/internal/testing"
@@ -98,6 +99,31 @@ func TestCreatePatch(t *testing.T) {
 			after: `{"spec":{"containers":[{"name":"c","args":["b","c"]}]}}`,
 			want:  `{"spec":{"containers":[{"name":"c","args":["b","c"]}]}}`,
 		},
+		"a readiness gate where there is none": {
+			raw:   `{"spec":{"future":1}}`,
+			after: `{"spec":{"readinessGates":[{"conditionType":"drain-operator.dev/in-rotation"}]}}`,
+			want:  `{"spec":{"future":1,"readinessGates":[{"conditionType":"drain-operator.dev/in-rotation"}]}}`,
+		},
+		"a readiness gate after others": {
+			raw:   `{"spec":{"readinessGates":[{"conditionType":"a","future":1}]}}`,
+			after: `{"spec":{"readinessGates":[{"conditionType":"a"},{"conditionType":"drain-operator.dev/in-rotation"}]}}`,
+			want:  `{"spec":{"readinessGates":[{"conditionType":"a","future":1},{"conditionType":"drain-operator.dev/in-rotation"}]}}`,
+		},
+		"a readiness gate goes to the end": {
+			raw:   `{"spec":{"readinessGates":[{"conditionType":"drain-operator.dev/in-rotation"},{"conditionType":"a","future":1}]}}`,
+			after: `{"spec":{"readinessGates":[{"conditionType":"a"},{"conditionType":"drain-operator.dev/in-rotation"}]}}`,
+			want:  `{"spec":{"readinessGates":[{"conditionType":"a","future":1},{"conditionType":"drain-operator.dev/in-rotation"}]}}`,
+		},
+		"a readiness gate goes": {
+			raw:   `{"spec":{"readinessGates":[{"conditionType":"drain-operator.dev/in-rotation"},{"conditionType":"a","future":1}]}}`,
+			after: `{"spec":{"readinessGates":[{"conditionType":"a"}]}}`,
+			want:  `{"spec":{"readinessGates":[{"conditionType":"a","future":1}]}}`,
+		},
+		"the only readiness gate goes": {
+			raw:   `{"spec":{"readinessGates":[{"conditionType":"drain-operator.dev/in-rotation"}]}}`,
+			after: `{"spec":{}}`,
+			want:  `{"spec":{}}`,
+		},
 		"a field that goes": {
 			raw:   `{"spec":{"containers":[{"name":"c","lifecycle":{"preStop":{},"future":1}}]}}`,
 			after: `{"spec":{"containers":[{"name":"c","lifecycle":{}}]}}`,
@@ -148,8 +174,8 @@ func TestPatchesOfRealPods(t *testing.T) {
 	for _, c := range cases {
 		for _, delivery := range []plan.Delivery{plan.ImageVolume, plan.InitContainer} {
 			t.Run(c.Name+"/"+string(delivery), func(t *testing.T) {
-				options := plan.Options{AgentImage: image, Delivery: delivery}
-				wanted := testbuild.MakePolicy("web").Obj()
+				options := plan.Options{AgentImage: image, Delivery: delivery, ReadinessGates: true}
+				wanted := testbuild.MakePolicy("web").HTTP(intstr.FromInt32(8080)).HoldsDeletions().Obj()
 				want := plan.Apply(plan.Build(wanted, c.Pod, options), c.Pod)
 				raw := encode(t, c.Pod)
 				patch, err := difference(c.Pod, want, wire(raw))

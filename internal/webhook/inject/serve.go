@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 
 	admissionv1 "k8s.io/api/admission/v1"
@@ -14,15 +13,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/drain-operator/drain-operator/internal/webhook/review"
 )
 
-// maxReviewBytes bounds a review. The largest object that an API server takes
-// has 3 MiB.
-const maxReviewBytes = 7 << 20
-
-// request is what is read of an AdmissionRequest. The pod is read with the
-// review around it, in one go: for an object of its own it would be read three
-// times, and that takes longer than to work out what to inject.
+// request is what is read of an AdmissionRequest.
 type request struct {
 	UID         types.UID                   `json:"uid"`
 	Resource    metav1.GroupVersionResource `json:"resource"`
@@ -48,11 +43,7 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	response := h.Handle(logf.IntoContext(r.Context(), log), req)
-	rw.Header().Set("Content-Type", "application/json")
-	err = json.NewEncoder(rw).Encode(admissionv1.AdmissionReview{
-		TypeMeta: metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "AdmissionReview"}, Response: response,
-	})
-	if err != nil { // the API server has gone
+	if err := review.Answer(rw, response); err != nil { // the API server has gone
 		log.Error(err, "answering a review")
 	}
 }
@@ -60,29 +51,19 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 // readRequest reads a review. One whose pod cannot be read is returned, too:
 // it can be answered.
 func readRequest(rw http.ResponseWriter, r *http.Request) (*request, error) {
-	body, err := readBody(http.MaxBytesReader(rw, r.Body, maxReviewBytes), r.ContentLength)
+	body, err := review.Body(rw, r)
 	if err != nil {
-		return nil, fmt.Errorf("reading the review: %w", err)
+		return nil, err
 	}
-	var review struct {
+	var asked struct {
 		Request *request `json:"request"`
 	}
-	err = utiljson.Unmarshal(body, &review)
-	if review.Request == nil || review.Request.UID == "" {
+	err = utiljson.Unmarshal(body, &asked)
+	if asked.Request == nil || asked.Request.UID == "" {
 		return nil, errors.Join(errors.New("the review has no request with a UID"), err)
 	}
-	review.Request.body, review.Request.unreadable = body, err
-	return review.Request, nil
-}
-
-// readBody reads all, into a buffer of the right size where it was announced.
-func readBody(body io.Reader, announced int64) ([]byte, error) {
-	if announced < 0 || announced > maxReviewBytes {
-		return io.ReadAll(body)
-	}
-	buffer := make([]byte, announced)
-	_, err := io.ReadFull(body, buffer)
-	return buffer, err
+	asked.Request.body, asked.Request.unreadable = body, err
+	return asked.Request, nil
 }
 
 // pod is the pod to be created.
@@ -109,11 +90,11 @@ func (r *request) podName() string {
 
 // wire is the pod as it came, with what this build does not know.
 func (r *request) wire() (any, error) {
-	var review struct {
+	var asked struct {
 		Request struct {
 			Object any `json:"object"`
 		} `json:"request"`
 	}
-	err := json.Unmarshal(r.body, &review)
-	return review.Request.Object, err
+	err := json.Unmarshal(r.body, &asked)
+	return asked.Request.Object, err
 }

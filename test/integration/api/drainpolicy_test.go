@@ -88,6 +88,7 @@ var _ = Describe("A DrainPolicy", func() {
 					Port: intstr.FromString("metrics"), Path: "/metrics", Scheme: v1alpha1.SchemeHTTP, Histogram: "h",
 				}},
 			},
+			Gate: v1alpha1.Gate{Hold: v1alpha1.HoldTermination, MaxHoldSeconds: 540, OnStatusFailure: v1alpha1.OnStatusFailureRelease},
 		}))
 	})
 
@@ -107,6 +108,21 @@ var _ = Describe("A DrainPolicy", func() {
 			MinSeconds: 10, MaxSeconds: 600, Percentile: "99", MarginPercent: ptr.To[int32](0),
 			WindowSeconds: 3600, StabilizationWindowSeconds: ptr.To[int32](0),
 			Latency: &v1alpha1.Latency{Unit: v1alpha1.UnitSeconds, Prometheus: &v1alpha1.PrometheusLatency{Source: "default", Query: "up"}},
+		}))
+	})
+
+	It("gets the gate's other defaults, too, when it says where to hold", func(ctx context.Context) {
+		policy := &v1alpha1.DrainPolicy{
+			ObjectMeta: metav1.ObjectMeta{Name: "gate", Namespace: "default"},
+			Spec: v1alpha1.DrainPolicySpec{
+				Selector:    &metav1.LabelSelector{},
+				DrainStatus: v1alpha1.DrainStatus{HTTP: &v1alpha1.HTTPDrainStatus{Port: intstr.FromString("http")}},
+				Gate:        v1alpha1.Gate{Hold: v1alpha1.HoldDeletion},
+			},
+		}
+		Expect(env.Client.Create(ctx, policy, client.DryRunAll)).To(Succeed())
+		Expect(policy.Spec.Gate).To(Equal(v1alpha1.Gate{
+			Hold: v1alpha1.HoldDeletion, MaxHoldSeconds: v1alpha1.DefaultGateMaxHoldSeconds, OnStatusFailure: v1alpha1.OnStatusFailureRelease,
 		}))
 	})
 

@@ -18,6 +18,7 @@ import (
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 	"github.com/drain-operator/drain-operator/internal/observe"
 	"github.com/drain-operator/drain-operator/test/perf"
+	"github.com/drain-operator/drain-operator/test/perf/fleet"
 )
 
 const (
@@ -67,7 +68,7 @@ func LookForADay(ctx context.Context, out io.Writer) error {
 	watched := make([]watch, dayPolicies)
 	for i := range watched {
 		number := i * 10 / dayPolicies // every kind of page
-		w := workload{namespace: "team-0", name: fmt.Sprintf("web-%d", number), number: number}
+		w := workload{fleet.Workload{Namespace: "team-0", Name: fmt.Sprintf("web-%d", number), Number: number}}
 		policy := w.policy()
 		policy.Spec.GracePeriod.WindowSeconds = 0 // an hour
 		policy.Spec.GracePeriod.Latency = w.podMetrics()
@@ -103,7 +104,7 @@ func (w *watch) look(ctx context.Context, round int, now time.Time) error {
 	if w.pods == nil || round%rollout == 0 {
 		w.pods = nil
 		for i := range dayPods {
-			pod := w.plainPod(i)
+			pod := w.runningPod(i)
 			pod.UID = types.UID(fmt.Sprintf("%d-%d", round, i))
 			w.pods = append(w.pods, pod)
 		}

@@ -27,7 +27,9 @@ import (
 
 	"github.com/drain-operator/drain-operator/test/integration/framework"
 	"github.com/drain-operator/drain-operator/test/perf"
+	"github.com/drain-operator/drain-operator/test/perf/fleet"
 	"github.com/drain-operator/drain-operator/test/perf/network"
+	"github.com/drain-operator/drain-operator/test/perf/operator"
 )
 
 const (
@@ -36,8 +38,8 @@ const (
 	// Subcommand is how this program is started anew in the network namespace.
 	Subcommand = "grace-in-namespace"
 
-	glance       = 100 * time.Millisecond
-	readyTimeout = 2 * time.Minute
+	glance        = 100 * time.Millisecond
+	judgedTimeout = 6 * time.Minute
 )
 
 // Measure measures on an API server that it starts (KUBEBUILDER_ASSETS), in a
@@ -95,7 +97,7 @@ type bench struct {
 	answers  *answers
 	env      *framework.Environment
 	client   client.Client
-	operator *operator
+	operator *operator.Process
 	// peak of the operator's memory so far, in MiB.
 	peak    func() float64
 	figures []perf.Figure
@@ -104,7 +106,7 @@ type bench struct {
 // serve serves the pods' pages and the Prometheus, and writes the file by which
 // the operator knows the latter.
 func (b *bench) serve(dir string) (stop func(), err error) {
-	pods, err := net.Listen("tcp", net.JoinHostPort("", strconv.Itoa(metricsPort)))
+	pods, err := net.Listen("tcp", net.JoinHostPort("", strconv.Itoa(fleet.MetricsPort)))
 	if err != nil {
 		return nil, err
 	}
@@ -124,13 +126,6 @@ func (b *bench) serve(dir string) (stop func(), err error) {
 }
 
 func sourcesFile(dir string) string { return filepath.Join(dir, "sources.yaml") }
-
-// unhurried is a client that does not wait between its requests.
-func unhurried(config *rest.Config) (client.Client, error) {
-	fast := rest.CopyConfig(config)
-	fast.QPS, fast.Burst = -1, 0
-	return client.New(fast, client.Options{Scheme: framework.Scheme()})
-}
 
 // restClient reads what is no object.
 func restClient(config *rest.Config) (*rest.RESTClient, error) {

@@ -10,6 +10,8 @@ import (
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 	"github.com/drain-operator/drain-operator/test/perf"
+	"github.com/drain-operator/drain-operator/test/perf/fleet"
+	"github.com/drain-operator/drain-operator/test/perf/operator"
 )
 
 const (
@@ -42,7 +44,7 @@ const (
 
 // run goes through all phases with one operator.
 func (b *bench) run(ctx context.Context, dir string) (err error) {
-	if b.client, err = unhurried(b.env.Config); err != nil {
+	if b.client, err = fleet.Client(b.env.Config); err != nil {
 		return err
 	}
 	b.say("creating %d policies with %d pods each", policyCount, podsPerPolicy)
@@ -50,17 +52,21 @@ func (b *bench) run(ctx context.Context, dir string) (err error) {
 		return err
 	}
 	b.say("building and starting the operator")
-	b.operator, err = startOperator(ctx, b.env, dir, "--agent-delivery=ImageVolume", "--latency-period="+period.String(), "--latency-sources="+sourcesFile(dir))
+	program, err := operator.Build(ctx, b.env, dir)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, b.operator.stop()) }()
+	b.operator, err = program.Start(ctx, "--agent-delivery=ImageVolume", "--latency-period="+period.String(), "--latency-sources="+sourcesFile(dir))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.operator.Stop()) }()
 	following, done := context.WithCancel(ctx)
 	defer done()
-	b.peak = b.operator.followPeak(following)
+	b.peak = b.operator.FollowPeak(following)
 	for _, phase := range []func(context.Context) error{b.start, b.firstLooks, b.fullWindow, b.moreTraffic, b.prometheus} {
 		if err := phase(ctx); err != nil {
-			return fmt.Errorf("%w\n%s", err, b.operator.tail())
+			return fmt.Errorf("%w\n%s", err, b.operator.Tail())
 		}
 	}
 	return nil
@@ -71,11 +77,11 @@ func (b *bench) start(ctx context.Context) error {
 	if err := b.awaitJudged(ctx); err != nil {
 		return err
 	}
-	u, err := b.operator.use()
+	u, err := b.operator.Use()
 	if err != nil {
 		return err
 	}
-	b.tell(perf.Figure{What: "memory, 10,000 pods and 1,000 policies, before the first look", Value: u.own, Unit: "MiB", Samples: 1})
+	b.tell(perf.Figure{What: "memory, 10,000 pods and 1,000 policies, before the first look", Value: u.Own, Unit: "MiB", Samples: 1})
 	return nil
 }
 
@@ -88,11 +94,11 @@ func (b *bench) firstLooks(ctx context.Context) error {
 	if err := b.awaitPages(ctx, podCount); err != nil {
 		return err
 	}
-	u, err := b.operator.use()
+	u, err := b.operator.Use()
 	if err != nil {
 		return err
 	}
-	b.tell(perf.Figure{What: "memory, after the first look at each", Value: u.own, Unit: "MiB", Samples: 1})
+	b.tell(perf.Figure{What: "memory, after the first look at each", Value: u.Own, Unit: "MiB", Samples: 1})
 	return nil
 }
 
@@ -121,16 +127,16 @@ func (b *bench) moreTraffic(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	u, err := b.operator.use()
+	u, err := b.operator.Use()
 	if err != nil {
 		return err
 	}
 	b.tell(
 		perf.Figure{What: "live heap, the window full", Value: few, Unit: "MiB", Samples: probes},
 		perf.Figure{What: fmt.Sprintf("live heap, %.0f rounds later, with 1,000 times the traffic, to before", filled.Seconds()/period.Seconds()), Value: many / few, Unit: "x", Samples: probes}.AtMost(maxGrowth),
-		perf.Figure{What: "memory, then", Value: u.own, Unit: "MiB", Samples: 1}.AtMost(maxMiB),
+		perf.Figure{What: "memory, then", Value: u.Own, Unit: "MiB", Samples: 1}.AtMost(maxMiB),
 		perf.Figure{What: "memory, peak since the start", Value: b.peak(), Unit: "MiB", Samples: 1}.AtMost(maxMiB),
-		perf.Figure{What: "resident set, then, with the binary's own pages", Value: u.resident, Unit: "MiB", Samples: 1},
+		perf.Figure{What: "resident set, then, with the binary's own pages", Value: u.Resident, Unit: "MiB", Samples: 1},
 	)
 	return nil
 }
@@ -163,14 +169,14 @@ func (b *bench) cost(ctx context.Context, s source) error {
 	if err != nil {
 		return err
 	}
-	before, err := b.operator.use()
+	before, err := b.operator.Use()
 	if err != nil {
 		return err
 	}
 	if err := b.await(ctx, s.served, measured*s.perLook); err != nil {
 		return err
 	}
-	after, err := b.operator.use()
+	after, err := b.operator.Use()
 	if err != nil {
 		return err
 	}
@@ -178,8 +184,8 @@ func (b *bench) cost(ctx context.Context, s source) error {
 	if err != nil {
 		return err
 	}
-	looks := after.looks - before.looks
-	if seen := after.seen - before.seen; seen < 0.999*looks {
+	looks := after.Looks - before.Looks
+	if seen := after.Seen - before.Seen; seen < 0.999*looks {
 		return fmt.Errorf("%s: %.0f of %.0f looks saw something", s.what, seen, looks)
 	}
 	b.tell(s.figures(before, after, looks)...)
@@ -210,17 +216,17 @@ func (b *bench) written(s source, before, after map[string]float64, looks float6
 	}.AtMost(0)
 }
 
-func (s source) figures(before, after usage, looks float64) []perf.Figure {
-	cpu := perf.Millis(after.cpu-before.cpu) / looks
+func (s source) figures(before, after operator.Usage, looks float64) []perf.Figure {
+	cpu := perf.Millis(after.CPU-before.CPU) / looks
 	figure := func(what string, value float64, unit string) perf.Figure {
 		return perf.Figure{What: s.what + ", " + what, Value: value, Unit: unit, Samples: int(looks)}
 	}
 	return []perf.Figure{
 		figure("CPU time per policy and round", cpu, "ms").AtMost(s.maxMs),
-		figure("of it, garbage collection", perf.Millis(after.gc-before.gc)/looks, "ms"),
+		figure("of it, garbage collection", perf.Millis(after.GC-before.GC)/looks, "ms"),
 		figure("1,000 policies, a round every 30 s", cpu/1000*policyCount/usualPeriod*100, "% of a core"),
-		figure("allocated per policy and round", (after.allocated-before.allocated)/looks/1024, "KiB").AtMost(s.maxKiB),
-		figure("allocations per policy and round", (after.objects-before.objects)/looks, "objects"),
+		figure("allocated per policy and round", (after.Allocated-before.Allocated)/looks/1024, "KiB").AtMost(s.maxKiB),
+		figure("allocations per policy and round", (after.Objects-before.Objects)/looks, "objects"),
 	}
 }
 
@@ -228,16 +234,16 @@ func (s source) figures(before, after usage, looks float64) []perf.Figure {
 func (b *bench) live(ctx context.Context) (float64, error) {
 	var seen []float64
 	for range probes {
-		u, err := b.operator.use()
+		u, err := b.operator.Use()
 		if err != nil {
 			return 0, err
 		}
-		seen = append(seen, u.live)
+		seen = append(seen, u.Live)
 		if err := b.awaitPages(ctx, podCount/4); err != nil {
 			return 0, err
 		}
 	}
-	return median(seen), nil
+	return perf.Median(seen), nil
 }
 
 func (b *bench) tell(figures ...perf.Figure) {
@@ -256,7 +262,7 @@ func (b *bench) awaitPages(ctx context.Context, more int64) error {
 func (b *bench) await(ctx context.Context, served func() int64, more int64) error {
 	until := served() + more
 	err := wait.PollUntilContextTimeout(ctx, glance, 5*time.Minute, true, func(context.Context) (bool, error) {
-		return served() >= until, b.operator.alive()
+		return served() >= until, b.operator.Alive()
 	})
 	if err != nil {
 		return fmt.Errorf("%d of %d answers: %w", more-(until-served()), more, err)
@@ -268,7 +274,7 @@ func (b *bench) await(ctx context.Context, served func() int64, more int64) erro
 // policy: it tries each with a pod of its own.
 func (b *bench) awaitJudged(ctx context.Context) error {
 	var unjudged int
-	err := wait.PollUntilContextTimeout(ctx, time.Second, 3*readyTimeout, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(ctx, time.Second, judgedTimeout, true, func(ctx context.Context) (bool, error) {
 		var policies v1alpha1.DrainPolicyList
 		if err := b.client.List(ctx, &policies); err != nil {
 			return false, err
@@ -279,7 +285,7 @@ func (b *bench) awaitJudged(ctx context.Context) error {
 				unjudged++
 			}
 		}
-		return unjudged == 0, b.operator.alive()
+		return unjudged == 0, b.operator.Alive()
 	})
 	if err != nil {
 		return fmt.Errorf("%d policies have no status yet: %w", unjudged, err)

@@ -15,10 +15,13 @@ import (
 	"syscall"
 
 	"github.com/drain-operator/drain-operator/test/perf"
+	"github.com/drain-operator/drain-operator/test/perf/emptyhook"
 	"github.com/drain-operator/drain-operator/test/perf/footprint"
+	"github.com/drain-operator/drain-operator/test/perf/gate"
 	"github.com/drain-operator/drain-operator/test/perf/grace"
 	"github.com/drain-operator/drain-operator/test/perf/injection"
 	"github.com/drain-operator/drain-operator/test/perf/release"
+	"github.com/drain-operator/drain-operator/test/perf/scale"
 	"github.com/drain-operator/drain-operator/test/perf/simulation"
 	"github.com/drain-operator/drain-operator/test/perf/startup"
 )
@@ -55,11 +58,17 @@ var groups = []group{
 	{injection.Group, func(ctx context.Context, _ options, say func(string, ...any)) ([]perf.Figure, error) {
 		return injection.Measure(ctx, say)
 	}},
+	{gate.Group, func(ctx context.Context, _ options, _ func(string, ...any)) ([]perf.Figure, error) {
+		return gate.Measure(ctx)
+	}},
 	{simulation.Group, func(ctx context.Context, _ options, say func(string, ...any)) ([]perf.Figure, error) {
 		return simulation.Measure(ctx, say)
 	}},
 	{grace.Group, func(ctx context.Context, _ options, _ func(string, ...any)) ([]perf.Figure, error) {
 		return grace.Measure(ctx)
+	}},
+	{scale.Group, func(ctx context.Context, _ options, say func(string, ...any)) ([]perf.Figure, error) {
+		return scale.Measure(ctx, say)
 	}},
 	{release.Group, func(ctx context.Context, o options, say func(string, ...any)) ([]perf.Figure, error) {
 		return release.Measure(ctx, o.image, say)
@@ -96,11 +105,14 @@ func run(ctx context.Context, args []string) error {
 		return measureAll(ctx, o, args[1:])
 	case len(args) == 1 && args[0] == "table":
 		return table(o.report, os.Stdout)
-	case len(args) == 1 && args[0] == injection.Subcommand:
-		return injection.ServeEmpty(os.Stdin, os.Stdout)
+	case len(args) == 1 && args[0] == emptyhook.Subcommand:
+		return emptyhook.Serve(os.Stdin, os.Stdout)
 	case len(args) == 1 && args[0] == grace.Subcommand:
 		progress := perf.NewProgress(os.Stderr)
 		return grace.MeasureHere(ctx, os.Stdout, func(format string, args ...any) { progress.Say(grace.Group+": "+format, args...) })
+	case len(args) == 1 && args[0] == gate.Subcommand:
+		progress := perf.NewProgress(os.Stderr)
+		return gate.MeasureHere(ctx, os.Stdout, func(format string, args ...any) { progress.Say(gate.Group+": "+format, args...) })
 	case len(args) == 1 && args[0] == grace.DaySubcommand:
 		return grace.LookForADay(ctx, os.Stdout)
 	case len(args) == 2 && args[0] == footprint.Subcommand:

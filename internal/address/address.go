@@ -1,4 +1,5 @@
-package observe
+// Package address says where the operator may connect to a pod. It is pure.
+package address
 
 import (
 	"errors"
@@ -10,10 +11,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// podAddress is where a pod's port is. It is the pod's own address or an error:
-// never the node's, whose ports are not the pod's alone, and none by which the
-// operator would reach itself or its node.
-func podAddress(pod *corev1.Pod, port intstr.IntOrString, loopback bool) (netip.AddrPort, error) {
+// Of a pod's port is the pod's own address or an error: never the node's, whose
+// ports are not the pod's alone, and none by which the operator would reach
+// itself or its node. Tests may allow loopback.
+func Of(pod *corev1.Pod, port intstr.IntOrString, loopback bool) (netip.AddrPort, error) {
 	number, err := portOf(pod, port)
 	if err != nil {
 		return netip.AddrPort{}, err

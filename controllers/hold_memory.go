@@ -1,0 +1,152 @@
+package controllers
+
+import (
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/drain-operator/drain-operator/api/v1alpha1"
+	"github.com/drain-operator/drain-operator/internal/drain"
+)
+
+// holdMemory is what the leader knows and the cache does not show yet. Its
+// zero value is ready for use.
+type holdMemory struct {
+	// deciding is held while it is decided about one pod.
+	deciding sync.Mutex
+
+	mu   sync.Mutex
+	kept map[types.NamespacedName]*heldPod
+	// gone are pods that were taken out of rotation or let go, by UID.
+	gone map[types.UID]bool
+}
+
+// heldPod is what is kept of one pod.
+type heldPod struct {
+	pod    *corev1.Pod
+	policy *v1alpha1.DrainPolicy
+	// since is when its hold began, zero when none did or its end was told.
+	since time.Time
+	// refused is what the API server said to the last try to let it go.
+	refused string
+	// version of the pod from which a write was worked out, and when it was
+	// done: the same version is out of date.
+	version string
+	written time.Time
+}
+
+func (m *holdMemory) of(pod *corev1.Pod) *heldPod {
+	key := client.ObjectKeyFromObject(pod)
+	if m.kept == nil {
+		m.kept, m.gone = map[types.NamespacedName]*heldPod{}, map[types.UID]bool{}
+	}
+	if m.kept[key] == nil {
+		m.kept[key] = &heldPod{pod: pod}
+	}
+	return m.kept[key]
+}
+
+// others takes out what is kept under a name, unless it is of the pod with this UID.
+func (m *holdMemory) others(key types.NamespacedName, but types.UID) []heldPod {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	other := m.kept[key]
+	if other == nil || other.pod.UID == but {
+		return nil
+	}
+	delete(m.kept, key)
+	delete(m.gone, other.pod.UID)
+	return []heldPod{*other}
+}
+
+// stale is how long to wait for the cache to show what was written last; 0
+// when it does, or should have by now.
+func (m *holdMemory) stale(pod *corev1.Pod, now time.Time) time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known := m.kept[client.ObjectKeyFromObject(pod)]
+	if known == nil || known.version == "" || known.version != pod.ResourceVersion {
+		return 0
+	}
+	return max(0, known.written.Add(staleFor).Sub(now))
+}
+
+func (m *holdMemory) wrote(pod *corev1.Pod, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	kept := m.of(pod)
+	kept.version, kept.written = pod.ResourceVersion, now
+}
+
+// leaves remembers that a pod no longer counts as available.
+func (m *holdMemory) leaves(pod *corev1.Pod) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.of(pod)
+	m.gone[pod.UID] = true
+}
+
+// stays takes that back, after a write that failed. A write that failed may
+// have been done all the same: then the cache will show it.
+func (m *holdMemory) stays(pod *corev1.Pod, left bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if left {
+		delete(m.gone, pod.UID)
+	}
+}
+
+// leaving are those pods that left by our doing, and look as if they had not.
+func (m *holdMemory) leaving(pods []*corev1.Pod) map[types.UID]bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	found := map[types.UID]bool{}
+	for _, pod := range pods {
+		if !m.gone[pod.UID] {
+			continue
+		}
+		if pod.DeletionTimestamp != nil || drain.OutOfRotation(pod) {
+			delete(m.gone, pod.UID) // the cache shows it now
+			continue
+		}
+		found[pod.UID] = true
+	}
+	return found
+}
+
+// began reports whether the beginning of a hold is news.
+func (m *holdMemory) began(pod *corev1.Pod, policy *v1alpha1.DrainPolicy, since time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	kept := m.of(pod)
+	if !kept.since.IsZero() {
+		return false
+	}
+	kept.since, kept.policy = since, policy
+	return true
+}
+
+func (m *holdMemory) ended(pod *corev1.Pod) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	kept := m.of(pod)
+	kept.since, kept.refused = time.Time{}, ""
+}
+
+func (m *holdMemory) refused(pod *corev1.Pod, message string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.of(pod).refused = message
+}
+
+func (m *holdMemory) refusal(pod *corev1.Pod) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if kept := m.kept[client.ObjectKeyFromObject(pod)]; kept != nil {
+		return kept.refused
+	}
+	return ""
+}
