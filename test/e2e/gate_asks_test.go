@@ -54,7 +54,7 @@ var _ = Describe("A pod under hold Deletion", func() {
 		out, err := env.Kubectl(ctx, "delete", "pod", "deleted", "-n", ns.Name)
 		Expect(err).To(HaveOccurred(), "kubectl delete says that it is refused")
 		AddReportEntry("kubectl delete", out)
-		Expect(out).To(And(ContainSubstring("TooManyRequests"), ContainSubstring(ns.Name)), "what is waited for")
+		Expect(out).To(ContainSubstring("pod " + ns.Name + "/deleted is held until it has drained"), "what is waited for")
 		framework.ExpectRefused(ns.TryEvict(ctx, "evicted", "v1"))
 		framework.ExpectRefused(ns.TryEvict(ctx, "evicted-old", "v1beta1"))
 		_, err = env.Kube.Discovery().ServerResourcesForGroupVersion("policy/v1beta1")
