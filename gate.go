@@ -95,6 +95,18 @@ func holdOptions(facts memory, h holding) (controllers.HoldOptions, error) {
 	}, nil
 }
 
+// addReadiness sets the readiness gates of new pods, on every replica.
+func addReadiness(mgr ctrl.Manager, h holding) error {
+	gates, err := telemetry.NewReadinessGates(metrics.Registry)
+	if err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
+	reconciler := &controllers.ReadinessReconciler{
+		Cached: mgr.GetClient(), Pods: h.pods, Metrics: gates, Clock: clock.RealClock{}, Elected: mgr.Elected(),
+	}
+	return reconciler.SetupWithManager(mgr)
+}
+
 // flush writes what is waiting when the operator ends.
 func (h holding) flush() {
 	ctx, cancel := context.WithTimeout(context.Background(), flushFor)

@@ -100,6 +100,7 @@ func run(ctx context.Context, config *rest.Config, o options) error {
 		func() error { return addRegistration(mgr, policies, o) },
 		func() error { return addRotator(mgr, o) },
 		func() error { return addControllers(ctx, mgr, options, facts, held, o) },
+		func() error { return addReadiness(mgr, held) },
 		func() error { return addHealth(ctx, mgr, serving) },
 	} {
 		if err := add(); err != nil {

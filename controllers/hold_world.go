@@ -19,6 +19,9 @@ import (
 	"github.com/drain-operator/drain-operator/internal/drain"
 )
 
+// +kubebuilder:rbac:groups=apps,resources=replicasets;statefulsets;daemonsets,verbs=get
+// +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=list
+
 // budgetPeriod is how old what is known of disruption budgets may be.
 const budgetPeriod = 500 * time.Millisecond
 

@@ -90,7 +90,7 @@ func (s Snapshot) refusal(w Wish, until, now time.Time) string {
 	if w.Kind == Evict {
 		ends = "evicted"
 	}
-	return fmt.Sprintf("pod %s/%s is held until it has drained (DrainPolicy %s): %s; held since %s, it goes by %s at the latest. "+
+	return fmt.Sprintf("pod %s/%s is held until it has drained (DrainPolicy %s). Waiting: %s. Held since %s, it goes by %s at the latest. "+
 		"Ask again, or wait: it is %s as soon as it has drained",
 		s.Pod.Namespace, s.Pod.Name, s.Policy.Name, waiting, clock(w.Since, now), clock(until, now), ends)
 }

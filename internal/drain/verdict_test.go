@@ -90,7 +90,7 @@ var (
 	outOfRotation       = with(corev1.PodCondition{Type: v1alpha1.PodInRotation, Status: corev1.ConditionFalse})
 	isDrained           = with(corev1.PodCondition{Type: v1alpha1.PodDrained, Status: corev1.ConditionTrue})
 	isUnreadable        = with(corev1.PodCondition{Type: v1alpha1.PodDrained, Status: corev1.ConditionUnknown, Reason: "StatusUnreadable"})
-	isWaiting           = waiting("waiting for 3 requests in flight")
+	isWaiting           = waiting("3 in flight, 12 long-lived")
 	held           edit = func(s *drain.Snapshot) { wished(s); outOfRotation(s) }
 	longAgo             = wishedBy(drain.Delete, "ann", -540*time.Second)
 	unreachable    edit = func(s *drain.Snapshot) { s.Policy.Status.Conditions[0].Status = metav1.ConditionFalse }
@@ -255,12 +255,12 @@ func TestRefusal(t *testing.T) {
 		return drain.Verdict{Reason: drain.RefusedNotDrained, Message: message, After: rest, Record: record}
 	}
 	const (
-		pod      = "pod shop/web-1 is held until it has drained (DrainPolicy checkout): "
+		pod      = "pod shop/web-1 is held until it has drained (DrainPolicy checkout). Waiting: "
 		deleted  = "Ask again, or wait: it is deleted as soon as it has drained"
 		evicted  = "Ask again, or wait: it is evicted as soon as it has drained"
-		first    = pod + "it is about to be taken out of rotation; held since 12:00:03Z, it goes by 12:09:03Z at the latest. "
-		aMinute  = "; held since 11:59:03Z, it goes by 12:08:03Z at the latest. "
-		inFlight = pod + "waiting for 3 requests in flight" + aMinute
+		first    = pod + "it is about to be taken out of rotation. Held since 12:00:03Z, it goes by 12:09:03Z at the latest. "
+		aMinute  = ". Held since 11:59:03Z, it goes by 12:08:03Z at the latest. "
+		inFlight = pod + "3 in flight, 12 long-lived" + aMinute
 		leaving  = pod + "it is about to be taken out of rotation" + aMinute
 	)
 	full, rest := 540*time.Second, 480*time.Second
