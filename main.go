@@ -68,7 +68,7 @@ func start(args []string) error {
 
 // run runs the operator until the context ends.
 func run(ctx context.Context, config *rest.Config, o options) error {
-	serving := &certs.Serving{}
+	serving := &certs.Serving{Accept: o.acceptCert()}
 	scheme := newScheme()
 	mgr, err := newManager(config, scheme, serving, o)
 	if err != nil {
@@ -188,7 +188,11 @@ func addRegistration(mgr ctrl.Manager, policies *store.Store, o options) error {
 	return reconciler.SetupWithManager(mgr)
 }
 
+// addRotator has the operator make its certificate, unless somebody else does.
 func addRotator(mgr ctrl.Manager, o options) error {
+	if o.certSource == certSourceSecret {
+		return nil
+	}
 	reader := mgr.GetClient()
 	rotator := &certs.Rotator{
 		Client: reader,

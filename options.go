@@ -19,9 +19,16 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
+	"github.com/drain-operator/drain-operator/internal/certs"
 	"github.com/drain-operator/drain-operator/internal/condition"
 	"github.com/drain-operator/drain-operator/internal/observe"
 	"github.com/drain-operator/drain-operator/internal/plan"
+)
+
+// Who makes the webhook's certificate.
+const (
+	certSourceOwn    = "Own"
+	certSourceSecret = "Secret"
 )
 
 // deliveryAuto finds the delivery out from the nodes.
@@ -37,6 +44,7 @@ type options struct {
 	excludedNamespaces []string
 	webhookPort        int
 	webhookURL         string
+	certSource         string
 	certValidity       time.Duration
 	certOverlap        time.Duration
 	healthAddress      string
@@ -76,6 +84,7 @@ func (o *options) addFlags(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&o.excludedNamespaces, "excluded-namespaces", nil, "further `namespaces` that are left alone whatever policies they hold, separated by commas")
 	flags.IntVar(&o.webhookPort, "webhook-port", 9443, "`port` of the webhook server")
 	flags.StringVar(&o.webhookURL, "webhook-url", "", "`https://host:port` where the API server reaches the webhook server, when that is not the Service drain-operator-webhook")
+	flags.StringVar(&o.certSource, "cert-source", certSourceOwn, "`who` makes the webhook's certificate: Own for the operator, Secret for whoever writes the Secret "+certSecret+", as cert-manager")
 	flags.DurationVar(&o.certValidity, "cert-validity", 365*24*time.Hour, "validity of the webhook's certificate; it is renewed when a third is left")
 	flags.DurationVar(&o.certOverlap, "cert-overlap", 10*time.Minute, "least time between the steps of a certificate's rotation")
 	flags.StringVar(&o.healthAddress, "health-probe-address", ":8081", "`address` of /healthz and /readyz")
@@ -123,6 +132,7 @@ func (o *options) validate() error {
 		_, _, err := net.SplitHostPort(o.pprofAddress)
 		check(err == nil, "--pprof-address must be host:port, not %q", o.pprofAddress)
 	}
+	check(o.certSource == certSourceOwn || o.certSource == certSourceSecret, "--cert-source must be Own or Secret, not %q", o.certSource)
 	check(o.certOverlap >= time.Second && o.certOverlap <= o.certValidity/10,
 		"--cert-overlap must be at least 1s and at most a tenth of --cert-validity (%s), not %s", o.certValidity, o.certOverlap)
 	check(o.latencyPeriod >= time.Second && o.latencyPeriod <= 10*time.Minute, "--latency-period must be from 1s to 10m, not %s", o.latencyPeriod)
@@ -212,6 +222,20 @@ func (o *options) hosts() []string {
 		hosts = append(hosts, host)
 	}
 	return hosts
+}
+
+// acceptCert says what is wrong with a certificate that somebody else made; nil
+// when nobody does.
+func (o *options) acceptCert() func(map[string][]byte) error {
+	if o.certSource == certSourceOwn {
+		return nil
+	}
+	hosts := o.hosts()
+	called := hosts[:1] // API servers call a Service by its shortest name
+	if o.webhookURL != "" {
+		called = hosts[len(hosts)-1:]
+	}
+	return func(data map[string][]byte) error { return certs.CheckGiven(data, called, time.Now()) }
 }
 
 // planOptions are the options of every plan, but for what the cluster decides.

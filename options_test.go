@@ -37,6 +37,8 @@ func TestParseOptions(t *testing.T) {
 		"a namespace that is no name": {[]string{"--agent-image=" + digest, "--excluded-namespaces=a,B"}, `"B" is not a namespace's name`},
 		"profiles on loopback":        {[]string{"--agent-image=" + digest, "--pprof-address=127.0.0.1:6060"}, ""},
 		"profiles nowhere":            {[]string{"--agent-image=" + digest, "--pprof-address=6060"}, `--pprof-address must be host:port, not "6060"`},
+		"a certificate of another":    {[]string{"--agent-image=" + digest, "--cert-source=Secret"}, ""},
+		"a certificate of nobody":     {[]string{"--agent-image=" + digest, "--cert-source=None"}, `--cert-source must be Own or Secret, not "None"`},
 		"an overlap too long":         {[]string{"--agent-image=" + digest, "--cert-validity=1h"}, "--cert-overlap must be at least 1s and at most a tenth"},
 		"looks too often":             {[]string{"--agent-image=" + digest, "--latency-period=10ms"}, "--latency-period must be from 1s to 10m"},
 		"no notices":                  {[]string{"--agent-image=" + digest, "--spot-notices="}, ""},

@@ -22,11 +22,16 @@ import (
 )
 
 // mayBeHeld lets those changes of pods through that can change what becomes of
-// them: only pods with our readiness gate are ever held.
+// them: only pods with our readiness gate are ever held. One that nobody has set
+// yet is the ReadinessReconciler's.
 func mayBeHeld() predicate.Predicate {
 	return predicate.NewPredicateFuncs(func(o client.Object) bool {
 		pod, ok := o.(*corev1.Pod)
-		return ok && drain.HasReadinessGate(pod)
+		if !ok {
+			return false
+		}
+		_, asked := drain.WishOf(pod)
+		return drain.HasReadinessGate(pod) && (asked || !isUnset(pod))
 	})
 }
 

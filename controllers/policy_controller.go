@@ -43,8 +43,12 @@ type PolicyReconciler struct {
 	surveys  *surveys
 	doubts   *doubts
 	looks    *looks
-	graces   *telemetry.Graces
-	ceilings condition.Ceilings
+	reaches  *reaches
+	// deadlines of rollouts, for policies that hold deletions.
+	deadlines *deadlines
+	graces    *telemetry.Graces
+	holds     *telemetry.Holds
+	ceilings  condition.Ceilings
 	histories
 }
 
@@ -56,6 +60,7 @@ func (r *PolicyReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 	if apierrors.IsNotFound(err) { // after a last visit may have set some again
 		r.metrics.Forget(request.Namespace, request.Name)
 		r.graces.Forget(request.Namespace, request.Name)
+		r.holds.Forget(request.Namespace, request.Name)
 	}
 	if err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
@@ -80,6 +85,7 @@ func (r *PolicyReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	r.metrics.Draining(p.Namespace, p.Name, len(drains.Draining))
+	r.holds.Held(p.Namespace, p.Name, decision.Status.Held)
 	return ctrl.Result{RequeueAfter: next(facts.Now, due, decision)}, nil
 }
 
@@ -112,6 +118,9 @@ func (r *PolicyReconciler) gather(ctx context.Context, p *v1alpha1.DrainPolicy, 
 		Look:       look,
 		Ceilings:   r.ceilings,
 		Notice:     notice,
+		Reach:      r.reaches.of(p.UID),
+		Deadlines:  r.deadlines.of(ctx, p),
+		Held:       found.wished[p.Name],
 		Now:        now,
 	}, due, nil
 }

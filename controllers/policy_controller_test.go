@@ -77,11 +77,16 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	holds, err := telemetry.NewHolds(w.registry)
+	if err != nil {
+		t.Fatal(err)
+	}
 	w.reconciler = newPolicyReconciler(w.client, w.client, Options{
 		Plan:    func() plan.Options { return plan.Options{AgentImage: agentImage, Delivery: plan.ImageVolume} },
 		Metrics: metrics,
 		Graces:  graces,
 		Clock:   w.clock,
+		Hold:    HoldOptions{Metrics: holds},
 	})
 	w.reconciler.recorder = w.events
 	w.reconciler.tracker.onSync(func() bool { return true })
@@ -238,6 +243,7 @@ func TestFirstVisitSetsEverything(t *testing.T) {
 			condition(v1alpha1.ConditionDrainStatusReachable, metav1.ConditionUnknown, v1alpha1.ReasonNoDrainYet, "no drain has told yet"),
 			condition(v1alpha1.ConditionLatencyObserved, metav1.ConditionUnknown, v1alpha1.ReasonNotAskedFor, "spec.gracePeriod.latency names no source: the pod's own grace stands for it"),
 			condition(v1alpha1.ConditionGraceWithinCeilings, metav1.ConditionTrue, v1alpha1.ReasonWithinCeilings, "the platform is not known to wait for less than the recommended grace"),
+			condition(v1alpha1.ConditionHoldWithinDeadlines, metav1.ConditionUnknown, v1alpha1.ReasonNotHoldingDeletions, "the policy does not hold deletions"),
 		},
 	}
 	if diff := cmp.Diff(want, w.policy().Status, cmpopts.EquateEmpty()); diff != "" {

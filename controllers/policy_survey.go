@@ -38,6 +38,8 @@ type surveys struct {
 type survey struct {
 	coverage map[string]condition.Coverage
 	agents   []condition.AgentPod
+	// wished are the pods that are held, by policy.
+	wished   map[string][]*corev1.Pod
 	at       time.Time
 	outdated bool
 }
@@ -88,6 +90,7 @@ func (s *surveys) look(ctx context.Context, namespace string) (survey, error) {
 	return survey{
 		coverage: condition.Survey(policies, pods, namespace, s.options()),
 		agents:   condition.AgentPods(pods),
+		wished:   condition.Wished(pods),
 	}, nil
 }
 

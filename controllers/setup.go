@@ -68,7 +68,8 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	looking := &GraceReconciler{
 		client: r.client, clock: o.Clock, observer: o.Observer, surveys: r.surveys, looks: r.looks, metrics: o.Graces, period: o.LookPeriod,
 	}
-	return errors.Join(r.setup(mgr), looking.setup(mgr), setupHold(ctx, mgr, o, r.surveys.pods))
+	reaching := &ReachReconciler{client: r.client, clock: o.Clock, ask: o.Hold.Prober.Ask, surveys: r.surveys, reaches: r.reaches}
+	return errors.Join(r.setup(mgr), looking.setup(mgr), reaching.setup(mgr), setupHold(ctx, mgr, o, r.surveys.pods))
 }
 
 func newPolicyReconciler(c client.Client, uncached client.Reader, o Options) *PolicyReconciler {
@@ -82,6 +83,9 @@ func newPolicyReconciler(c client.Client, uncached client.Reader, o Options) *Po
 		surveys:   &surveys{cache: c, pods: podsIn(c), clock: o.Clock, options: o.Plan, made: map[string]*survey{}},
 		doubts:    &doubts{open: map[types.UID]doubt{}},
 		looks:     newLooks(),
+		reaches:   newReaches(),
+		holds:     o.Hold.Metrics,
+		deadlines: newDeadlines(uncached, o.Clock),
 		graces:    o.Graces,
 		ceilings:  o.Ceilings,
 		histories: histories{kept: map[types.UID]grace.History{}},
@@ -93,8 +97,10 @@ func (r *PolicyReconciler) forget(p *v1alpha1.DrainPolicy) {
 	r.metrics.Forget(p.Namespace, p.Name)
 	r.canaries.forget(p.UID)
 	r.graces.Forget(p.Namespace, p.Name)
+	r.holds.Forget(p.Namespace, p.Name)
 	r.doubts.forget(p.UID)
 	r.looks.forget(p.UID)
+	r.reaches.forget(p.UID)
 	r.histories.forget(p.UID)
 }
 
@@ -117,8 +123,10 @@ func (r *PolicyReconciler) onDrain(_ context.Context, q queue) error {
 	return nil
 }
 
-// onLook wakes a policy whose latency was looked at.
+// onLook wakes a policy whose latency, or whose drain status, was looked at.
 func (r *PolicyReconciler) onLook(_ context.Context, q queue) error {
-	r.looks.onChange(func(policy types.NamespacedName) { q.Add(reconcile.Request{NamespacedName: policy}) })
+	wake := func(policy types.NamespacedName) { q.Add(reconcile.Request{NamespacedName: policy}) }
+	r.looks.onChange(wake)
+	r.reaches.onChange(wake)
 	return nil
 }

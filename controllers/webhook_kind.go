@@ -62,7 +62,7 @@ func (k kind[O, A]) restore(ctx context.Context, r *WebhookReconciler, name stri
 
 // isDone says that there is nothing to apply.
 func (k kind[O, A]) isDone(existing O, desired A) (bool, error) {
-	if existing.GetUID() == "" {
+	if existing.GetResourceVersion() == "" {
 		return k.idle != nil && k.idle(desired), nil
 	}
 	applied, err := k.owned(existing, webhookManager)

@@ -17,6 +17,10 @@ import (
 // Serving holds the certificate that this replica shows, and replaces it when
 // the Secret changes. Safe for use by several goroutines.
 type Serving struct {
+	// Accept says what is wrong with a Secret's data; nil for data that this
+	// program writes itself.
+	Accept func(data map[string][]byte) error
+
 	current atomic.Pointer[tls.Certificate]
 }
 
@@ -37,6 +41,11 @@ func (s *Serving) Check(*http.Request) error {
 // Load takes the certificate from a Secret's data. What cannot be used leaves
 // the current one in place.
 func (s *Serving) Load(data map[string][]byte) error {
+	if s.Accept != nil {
+		if err := s.Accept(data); err != nil {
+			return err
+		}
+	}
 	cert, err := tls.X509KeyPair(data[KeyCert], data[KeyKey])
 	if err != nil {
 		return fmt.Errorf("loading the serving certificate: %w", err)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -41,6 +42,14 @@ type Facts struct {
 	// policy's pods get; nil where they get none.
 	Ceilings Ceilings
 	Notice   *Notice
+	// Reach is what the operator could read of the drain status. Only under
+	// hold Deletion.
+	Reach Reach
+	// Deadlines are those of the namespace's Deployments, nil while they are
+	// not known. Only under hold Deletion.
+	Deadlines []Deadline
+	// Held are the pods with the policy's settings that are held: see Wished.
+	Held []*corev1.Pod
 	// Draining are the pods with the policy's settings that are terminating.
 	Draining []v1alpha1.DrainingPod
 	// Ended are the drains that are counted in this status, oldest first, at
@@ -67,6 +76,8 @@ func Decide(f Facts) Decision {
 		Outdated:           f.Coverage.Outdated,
 		Draining:           int32(min(len(f.Draining), 1<<30)), //nolint:gosec // bounded
 		DrainingPods:       oldest(f.Draining),
+		Held:               int32(min(len(f.Held), 1<<30)), //nolint:gosec // bounded
+		HeldPods:           heldPods(f.Policy, f.Held),
 		Drains:             counted(old.Drains, f.Ended),
 		RecentDrains:       recent(old.RecentDrains, f.Ended),
 		AgentImage:         f.AgentImage,
@@ -80,9 +91,10 @@ func Decide(f Facts) Decision {
 		podsInjected(f.Policy, f.Coverage),
 		conflicting(f.Coverage),
 		agent,
-		drainStatusReachable(status.RecentDrains),
+		reachable(f, status.RecentDrains),
 		latencyObserved(f.Policy, f.Look),
 		graceWithinCeilings(status.GracePeriod, f.Ceilings, f.Notice),
+		holdWithinDeadlines(f.Policy, f.Deadlines),
 	} {
 		c.ObservedGeneration = f.Policy.Generation
 		c.LastTransitionTime = metav1.NewTime(f.Now)
@@ -181,6 +193,14 @@ func conflicting(c Coverage) metav1.Condition {
 		Type: v1alpha1.ConditionConflicting, Status: metav1.ConditionTrue,
 		Reason: v1alpha1.ReasonOutranked, Message: "pods that this policy selects get another one: " + listed(lost),
 	}
+}
+
+// reachable goes by who has to read the drain status.
+func reachable(f Facts, recent []v1alpha1.DrainRecord) metav1.Condition {
+	if f.Policy.Spec.Gate.Hold == v1alpha1.HoldDeletion {
+		return statusAnswered(f.Policy, f.Reach)
+	}
+	return drainStatusReachable(recent)
 }
 
 // drainStatusReachable goes by the newest drain that tells. Drains that ended

@@ -42,6 +42,7 @@ func TestDecideOnTheFirstVisit(t *testing.T) {
 				condition(v1alpha1.ConditionDrainStatusReachable, metav1.ConditionUnknown, v1alpha1.ReasonNoDrainYet, "no drain has told yet"),
 				condition(v1alpha1.ConditionLatencyObserved, metav1.ConditionUnknown, v1alpha1.ReasonNotAskedFor, "spec.gracePeriod.latency names no source: the pod's own grace stands for it"),
 				condition(v1alpha1.ConditionGraceWithinCeilings, metav1.ConditionUnknown, v1alpha1.ReasonNoRecommendation, "there is no recommendation yet"),
+				condition(v1alpha1.ConditionHoldWithinDeadlines, metav1.ConditionUnknown, v1alpha1.ReasonNotHoldingDeletions, "the policy does not hold deletions"),
 			},
 		},
 		Events: []Event{{Type: corev1.EventTypeNormal, Reason: v1alpha1.ReasonInjectionWorks, Action: ActionCheck, Message: "a dry-run pod came back injected"}},

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
+	"github.com/drain-operator/drain-operator/internal/policy"
 )
 
 // Reasons of the pod condition PodDrained that are no v1alpha1.WaitingFor.
@@ -46,10 +47,7 @@ func HeldFor(pod *corev1.Pod) v1alpha1.WaitingFor {
 }
 
 // Holds says whether a policy holds deletions of its pods.
-func Holds(p *v1alpha1.DrainPolicy) bool {
-	return p != nil && p.DeletionTimestamp == nil && p.Spec.Mode != v1alpha1.ModeObserve &&
-		p.Spec.Gate.Hold == v1alpha1.HoldDeletion
-}
+func Holds(p *v1alpha1.DrainPolicy) bool { return policy.HoldsDeletions(p) }
 
 // MaxHold is how long a policy holds the deletion of a pod at most.
 func MaxHold(p *v1alpha1.DrainPolicy) time.Duration {

@@ -27,7 +27,7 @@ const (
 
 // Watcher looks at pods again and again, each in its policy's period.
 type Watcher struct {
-	ctx     context.Context //nolint:containedctx // that of the looks, whoever began them
+	ctx     context.Context // of the looks, whoever began them
 	prober  *Prober
 	changed func(types.NamespacedName)
 

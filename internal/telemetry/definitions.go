@@ -160,7 +160,7 @@ var Definitions = []Definition{
 	drains, duration, draining, dropped,
 	latencySeen, residualSeen, requestsSeen, recommendedGrace, lookResults, lookDuration,
 	injections, exclusions, notes, answering, evictions,
-	holdsEnded, holdDuration, heldPods, readinessGate,
+	probeResults, probeDuration, holdsEnded, holdDuration, heldPods, readinessGate,
 	gateRequests, gateRecords,
 }
 

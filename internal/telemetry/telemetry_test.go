@@ -11,6 +11,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
+	"github.com/drain-operator/drain-operator/internal/drain"
 	"github.com/drain-operator/drain-operator/internal/eviction"
 )
 
@@ -116,6 +117,33 @@ func TestRegisteringTwiceFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := NewDrains(registry); err == nil {
+		t.Error("a second registration did not fail")
+	}
+}
+
+// What is refused or lost is there before it first happens.
+func TestGateAnswers(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	m, err := NewGateAnswers(registry, "Written", "Dropped")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Answered(drain.Delete, drain.RefusedNotDrained)
+	m.Answered(drain.Evict, drain.AllowedDrained)
+	m.Recorded("Written")
+	want := map[string]float64{
+		gateRequests.Name + " kind=Delete reason=NotDrained": 1,
+		gateRequests.Name + " kind=Delete reason=Failed":     0,
+		gateRequests.Name + " kind=Evict reason=NotDrained":  0,
+		gateRequests.Name + " kind=Evict reason=Failed":      0,
+		gateRequests.Name + " kind=Evict reason=Drained":     1,
+		gateRecords.Name + " result=Written":                 1,
+		gateRecords.Name + " result=Dropped":                 0,
+	}
+	if diff := cmp.Diff(want, series(t, registry)); diff != "" {
+		t.Errorf("series (-want +got):\n%s", diff)
+	}
+	if _, err := NewGateAnswers(registry); err == nil {
 		t.Error("a second registration did not fail")
 	}
 }

@@ -162,6 +162,7 @@ func TestValuesThatDoNotGoTogether(t *testing.T) {
 		"one port for two":     {[]string{"metrics.port=9443"}, "must differ"},
 		"half a reader":        {[]string{"metrics.reader.serviceAccount=a"}, "go together"},
 		"a source's password":  {[]string{"latency.sources[0].name=a", "latency.sources[0].address=http://u:p@a"}, "address"},
+		"renewed all the time": {[]string{"certManager.enabled=true", "certificate.validity=59m", "certificate.overlap=1m"}, "at least 1h with cert-manager"},
 		"an unknown value":     {[]string{"replicaCount=3"}, "replicaCount"},
 	} {
 		t.Run(name, func(t *testing.T) {

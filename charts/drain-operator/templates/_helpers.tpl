@@ -46,6 +46,7 @@ app.kubernetes.io/name: drain-operator
 {{- $overlap := include "drain-operator.seconds" .Values.certificate.overlap | float64 -}}
 {{- $validity := include "drain-operator.seconds" .Values.certificate.validity | float64 -}}
 {{- if or (lt $overlap 1.0) (gt (mulf $overlap 10.0) $validity) }}{{ fail (printf "certificate.overlap must be at least 1s and at most a tenth of certificate.validity (%s), not %s" .Values.certificate.validity .Values.certificate.overlap) }}{{ end -}}
+{{- if and .Values.certManager.enabled (lt $validity 3600.0) }}{{ fail (printf "certificate.validity must be at least 1h with cert-manager, not %s" .Values.certificate.validity) }}{{ end -}}
 {{- range .Values.spotNotices -}}
 {{- $notice := include "drain-operator.seconds" (splitList ":" . | last) | float64 -}}
 {{- if or (lt $notice 1.0) (gt $notice 86400.0) }}{{ fail (printf "spotNotices: the notice must be from 1s to 24h, not %s" .) }}{{ end -}}
@@ -73,6 +74,7 @@ app.kubernetes.io/name: drain-operator
 - --excluded-namespaces={{ join "," . }}
 {{- end }}
 - --webhook-port={{ int .Values.webhook.port }}
+- --cert-source={{ ternary "Secret" "Own" .Values.certManager.enabled }}
 - --cert-validity={{ .Values.certificate.validity }}
 - --cert-overlap={{ .Values.certificate.overlap }}
 - --health-probe-address=:{{ int .Values.health.port }}

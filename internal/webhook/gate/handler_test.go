@@ -136,7 +136,7 @@ func asked(t *testing.T, k *known, decide func(drain.Snapshot, time.Time) drain.
 	return answer.Response, w
 }
 
-func review(operation admissionv1.Operation, subresource string) *admissionv1.AdmissionRequest {
+func reviewed(operation admissionv1.Operation, subresource string) *admissionv1.AdmissionRequest {
 	return &admissionv1.AdmissionRequest{
 		UID: "u", Operation: operation, Namespace: "shop", Name: "web-1", SubResource: subresource,
 		Resource: metav1.GroupVersionResource{Version: "v1", Resource: "pods"},
@@ -151,14 +151,14 @@ func deletion(t *testing.T, pod *corev1.Pod, options string) *admissionv1.Admiss
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := review(admissionv1.Delete, "")
+	r := reviewed(admissionv1.Delete, "")
 	r.OldObject.Raw, r.Options.Raw = raw, []byte(options)
 	return r
 }
 
 // eviction as JSON.
 func evicting(raw string) *admissionv1.AdmissionRequest {
-	r := review(admissionv1.Create, "eviction")
+	r := reviewed(admissionv1.Create, "eviction")
 	r.Object.Raw = []byte(raw)
 	r.Options.Raw = []byte(`{"apiVersion":"meta.k8s.io/v1","kind":"CreateOptions"}`)
 	return r
@@ -315,8 +315,8 @@ func TestFailuresAllow(t *testing.T) {
 		"there is no eviction":         {knows(), refuse, empty, "Evict Failed"},
 		"the old object is no pod":     {knows(), refuse, cut, "Delete Failed"},
 		"there is no old object":       {knows(), refuse, gone, "Delete Failed"},
-		"something else is asked":      {knows(), refuse, review(admissionv1.Update, ""), " NotMeant"},
-		"another subresource":          {knows(), refuse, review(admissionv1.Create, "binding"), " NotMeant"},
+		"something else is asked":      {knows(), refuse, reviewed(admissionv1.Update, ""), " NotMeant"},
+		"another subresource":          {knows(), refuse, reviewed(admissionv1.Create, "binding"), " NotMeant"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			response, w := asked(t, tc.known, tc.decide, tc.request)

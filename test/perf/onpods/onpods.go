@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -42,8 +43,10 @@ type Namespace struct {
 type Life struct {
 	// Pod as last seen.
 	Pod *corev1.Pod
-	// Ready is when it was first seen ready, Gone when its object was; zero before.
-	Ready, Gone time.Time
+	// Started is when its containers were first seen ready, Gated when its
+	// readiness gate was first seen set, Ready when it was first seen ready,
+	// Gone when its object was; zero before.
+	Started, Gated, Ready, Gone time.Time
 }
 
 // Open makes a namespace and watches its pods.
@@ -98,6 +101,12 @@ func (n *Namespace) see(event watch.EventType, pod *corev1.Pod, now time.Time) {
 	if life.Ready.IsZero() && framework.Ready(pod) {
 		life.Ready = now
 	}
+	if life.Started.IsZero() && isTrue(pod, corev1.ContainersReady) {
+		life.Started = now
+	}
+	if life.Gated.IsZero() && isTrue(pod, v1alpha1.PodInRotation) {
+		life.Gated = now
+	}
 	if event == watch.Deleted {
 		life.Gone = now
 	}
@@ -133,6 +142,12 @@ func (n *Namespace) AwaitReady(ctx context.Context, name string) (Life, error) {
 // AwaitGone waits until a pod's object is gone.
 func (n *Namespace) AwaitGone(ctx context.Context, name string) (Life, error) {
 	return n.Await(ctx, name, "gone", func(l Life) bool { return !l.Gone.IsZero() })
+}
+
+func isTrue(pod *corev1.Pod, condition corev1.PodConditionType) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == condition && c.Status == corev1.ConditionTrue
+	})
 }
 
 func state(pod *corev1.Pod) string {

@@ -2,18 +2,22 @@ package scale
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
+	"github.com/drain-operator/drain-operator/test/integration/framework"
 )
 
 const (
@@ -28,41 +32,45 @@ type followed[T any] struct {
 
 	mu    sync.Mutex
 	known map[types.UID]T
-	err   error
 }
 
-// follow watches objects. To list them again and again would cost the API
+// follow watches objects: to list them again and again would cost the API
 // server more than the operator does.
-func follow[T any](ctx context.Context, c client.WithWatch, list client.ObjectList, of func(client.Object) T) (*followed[T], error) {
-	watching, err := c.Watch(ctx, list)
+func follow[T any](ctx context.Context, config *rest.Config, of func(client.Object) T, kind client.Object) (*followed[T], error) {
+	f := &followed[T]{known: map[types.UID]T{}}
+	watching, err := cache.New(config, cache.Options{Scheme: framework.Scheme(), DefaultTransform: func(obj any) (any, error) {
+		if object, ok := obj.(client.Object); ok {
+			f.saw(object.GetUID(), of(object))
+			return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
+				Namespace: object.GetNamespace(), Name: object.GetName(), UID: object.GetUID(), ResourceVersion: object.GetResourceVersion(),
+			}}, nil
+		}
+		return obj, nil
+	}})
 	if err != nil {
+		return nil, err
+	}
+	ctx, f.stop = context.WithCancel(ctx)
+	if _, err := watching.GetInformer(ctx, kind, cache.BlockUntilSynced(false)); err != nil {
+		f.stop()
 		return nil, fmt.Errorf("watching: %w", err)
 	}
-	f := &followed[T]{stop: watching.Stop, known: map[types.UID]T{}}
-	go func() {
-		for event := range watching.ResultChan() {
-			f.saw(event, of)
-		}
-	}()
+	go func() { _ = watching.Start(ctx) }() // until it is stopped
+	if !watching.WaitForCacheSync(ctx) {
+		f.stop()
+		return nil, errors.New("watching: the cache does not fill")
+	}
 	return f, nil
 }
 
-func (f *followed[T]) saw(event watch.Event, of func(client.Object) T) {
+func (f *followed[T]) saw(uid types.UID, now T) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	object, ok := event.Object.(client.Object)
-	switch {
-	case event.Type == watch.Deleted && ok:
-		delete(f.known, object.GetUID())
-	case ok:
-		f.known[object.GetUID()] = of(object)
-	default:
-		f.err = fmt.Errorf("watching: %v", event.Object)
-	}
+	f.known[uid] = now
 }
 
 // count is how many of them have it.
-func (f *followed[T]) count(has func(T) bool) (int, error) {
+func (f *followed[T]) count(has func(T) bool) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	count := 0
@@ -71,17 +79,14 @@ func (f *followed[T]) count(has func(T) bool) (int, error) {
 			count++
 		}
 	}
-	return count, f.err
+	return count
 }
 
 // await waits until so many of them have it, and says when that was.
 func (f *followed[T]) await(ctx context.Context, alive func() error, want int, what string, has func(T) bool) (time.Time, error) {
 	have := 0
 	err := wait.PollUntilContextTimeout(ctx, glance, timeout, true, func(context.Context) (bool, error) {
-		var err error
-		if have, err = f.count(has); err != nil {
-			return false, err
-		}
+		have = f.count(has)
 		return have == want, alive()
 	})
 	if err != nil {
@@ -97,7 +102,7 @@ type judgement struct {
 }
 
 func (b *bench) followPolicies(ctx context.Context) (*followed[judgement], error) {
-	return follow(ctx, b.client, &v1alpha1.DrainPolicyList{}, func(object client.Object) judgement {
+	return follow(ctx, b.env.Config, func(object client.Object) judgement {
 		p, ok := object.(*v1alpha1.DrainPolicy)
 		if !ok {
 			return judgement{}
@@ -107,7 +112,7 @@ func (b *bench) followPolicies(ctx context.Context) (*followed[judgement], error
 			ready:  apimeta.IsStatusConditionTrue(p.Status.Conditions, v1alpha1.ConditionReady),
 			pods:   int(p.Status.Pods), injected: int(p.Status.Injected), current: int(p.Status.Injected - p.Status.Outdated),
 		}
-	})
+	}, &v1alpha1.DrainPolicy{})
 }
 
 func judged(j judgement) bool    { return j.judged }
@@ -123,7 +128,7 @@ func works(pods int) func(judgement) bool {
 
 // followRunning tells of pods whether they run and are ready.
 func (b *bench) followRunning(ctx context.Context) (*followed[bool], error) {
-	return follow(ctx, b.client, &corev1.PodList{}, func(object client.Object) bool {
+	return follow(ctx, b.env.Config, func(object client.Object) bool {
 		pod, ok := object.(*corev1.Pod)
 		if !ok || pod.Status.Phase != corev1.PodRunning || pod.Status.PodIP == "" {
 			return false
@@ -134,5 +139,5 @@ func (b *bench) followRunning(ctx context.Context) (*followed[bool], error) {
 			}
 		}
 		return false
-	})
+	}, &corev1.Pod{})
 }

@@ -22,7 +22,8 @@ import (
 const (
 	kwokModule = "sigs.k8s.io/kwok"
 	// kwokStages are the folders of that module that say what becomes of nodes
-	// and pods: nodes are ready and renew their leases, pods run at once.
+	// and pods: nodes are ready and say so every ten minutes, pods run at once.
+	// Nobody here asks for the nodes' leases.
 	kwokStages = "pod/fast node/fast node/heartbeat-with-lease"
 	// podNetwork is where kwok gives pods addresses. Nobody answers there, and
 	// nobody asks.
@@ -59,7 +60,7 @@ func startKwok(ctx context.Context, env *framework.Environment, dir string) (*kw
 	}
 	defer func() { _ = log.Close() }() // the process has its own
 	k.process = exec.Command(binary, "--kubeconfig="+kubeconfig, "--config="+strings.Join(stages, ","),
-		"--manage-all-nodes", "--node-lease-duration-seconds=40", "--cidr="+podNetwork, "--node-ip="+nodeAddress)
+		"--v=WARN", "--manage-all-nodes", "--cidr="+podNetwork, "--node-ip="+nodeAddress)
 	k.process.Stdout, k.process.Stderr = log, log
 	if err := k.process.Start(); err != nil {
 		return nil, fmt.Errorf("starting kwok: %w", err)

@@ -14,7 +14,9 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/go-logr/logr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/drain-operator/drain-operator/test/integration/framework"
 	"github.com/drain-operator/drain-operator/test/perf"
@@ -43,6 +45,7 @@ func Measure(ctx context.Context, say func(string, ...any)) (_ []perf.Figure, er
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	b := &bench{say: say, audit: filepath.Join(dir, "audit.log"), workloads: fleet.Workloads(policies)}
+	logf.SetLogger(logr.Discard()) // of the informers
 	say("starting an API server")
 	follow, err := audited(dir, b.audit)
 	if err != nil {
@@ -65,7 +68,7 @@ func Measure(ctx context.Context, say func(string, ...any)) (_ []perf.Figure, er
 type bench struct {
 	say       func(string, ...any)
 	env       *framework.Environment
-	client    client.WithWatch
+	client    client.Client
 	workloads []fleet.Workload
 	// audit is the file with the operator's requests.
 	audit   string

@@ -45,7 +45,8 @@ func Measure(ctx context.Context, image string, say func(string, ...any)) (figur
 		}
 		figures = append(figures, compare(delivery, without, with)...)
 	}
-	return figures, nil
+	gate, err := measureGate(ctx, env, image, say)
+	return append(figures, gate...), err
 }
 
 func compare(delivery plan.Delivery, without, with perf.Sample) []perf.Figure {
@@ -59,58 +60,79 @@ func compare(delivery plan.Delivery, without, with perf.Sample) []perf.Figure {
 	return figures
 }
 
-// measure starts pods in pairs, the injected one first in every other pair.
+// measure starts pods in pairs, one of which is injected.
 func measure(ctx context.Context, env *framework.Env, image string, delivery plan.Delivery, say func(string, ...any)) (without, with perf.Sample, err error) {
 	n, err := onpods.Open(ctx, env)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, n.Close(ctx)) }()
+	injected := kind{app: policyName, is: func(pod *corev1.Pod) bool { return onpods.Injected(pod) && delivered(pod, delivery) }}
+	plain := kind{app: "plain", is: func(pod *corev1.Pod) bool { return !onpods.Injected(pod) }}
 	policy := framework.Policy(policyName).Propagation(1, 1).MaxHold(2).Obj()
-	isDelivered := func(pod *corev1.Pod) bool { return delivered(pod, delivery) }
 	if err := n.Apply(ctx, policy, pod(policyName, policyName, image)); err != nil {
 		return nil, nil, err
 	}
-	if err := n.AwaitInjection(ctx, pod(policyName, policyName, image), isDelivered); err != nil {
+	if err := n.AwaitInjection(ctx, pod(policyName, policyName, image), injected.is); err != nil {
 		return nil, nil, err
 	}
 	say("%s: %d pairs of pods", delivery, pairs)
-	// The first pair is not counted: it finds nothing in any cache.
+	began, lives, err := startPairs(ctx, n, image, plain, injected)
+	if err != nil {
+		return nil, nil, err
+	}
+	return ready(began[0], lives[0]), ready(began[1], lives[1]), nil
+}
+
+// kind of pods that are compared.
+type kind struct {
+	// app is the value of their label.
+	app string
+	// is says whether a pod came back from the API server as it should be.
+	is func(*corev1.Pod) bool
+}
+
+// startPairs starts a pod of each kind, one after the other, pairs times; the
+// second kind first in every other pair. It returns when each was begun, and
+// its life until it was ready. The first pair is not counted: it finds nothing
+// in any cache.
+func startPairs(ctx context.Context, n *onpods.Namespace, image string, kinds ...kind) (began [2][]time.Time, lives [2][]onpods.Life, err error) {
 	for i := range pairs + 1 {
 		for j := range 2 {
-			injected := (i+j)%2 == 0
-			took, err := start(ctx, n, image, i, injected, isDelivered)
-			switch {
-			case err != nil:
-				return nil, nil, err
-			case i == 0:
-			case injected:
-				with = append(with, took)
-			default:
-				without = append(without, took)
+			of := (i + j + 1) % 2
+			at, life, err := start(ctx, n, image, i, kinds[of])
+			if err != nil {
+				return began, lives, err
+			}
+			if i > 0 {
+				began[of], lives[of] = append(began[of], at), append(lives[of], life)
 			}
 		}
 	}
-	return without, with, nil
+	return began, lives, nil
 }
 
 // start makes a pod and waits until it is ready, as seen by a client.
-func start(ctx context.Context, n *onpods.Namespace, image string, number int, injected bool, isDelivered func(*corev1.Pod) bool) (time.Duration, error) {
-	app := "plain"
-	if injected {
-		app = policyName
-	}
-	pod := pod(fmt.Sprintf("%s-%d", app, number), app, image)
+func start(ctx context.Context, n *onpods.Namespace, image string, number int, k kind) (time.Time, onpods.Life, error) {
+	pod := pod(fmt.Sprintf("%s-%d", k.app, number), k.app, image)
 	pod.Namespace = n.Name
 	began := time.Now()
 	if err := n.Client.Create(ctx, pod); err != nil {
-		return 0, err
+		return began, onpods.Life{}, err
 	}
-	if onpods.Injected(pod) != injected || injected && !isDelivered(pod) {
-		return 0, fmt.Errorf("pod %s is not injected as it should be", pod.Name)
+	if !k.is(pod) {
+		return began, onpods.Life{}, fmt.Errorf("pod %s is not injected as it should be", pod.Name)
 	}
 	life, err := n.AwaitReady(ctx, pod.Name)
-	return life.Ready.Sub(began), err
+	return began, life, err
+}
+
+func ready(began []time.Time, lives []onpods.Life) perf.Sample {
+	var sample perf.Sample
+	for i, life := range lives {
+		sample = append(sample, life.Ready.Sub(began[i]))
+	}
+	return sample
 }
 
 // pod is a server without a readiness probe: when it is ready is a matter of
