@@ -54,7 +54,7 @@ var _ = Describe("A pod under hold Deletion", func() {
 		out, err := env.Kubectl(ctx, "delete", "pod", "deleted", "-n", ns.Name)
 		Expect(err).To(HaveOccurred(), "kubectl delete says that it is refused")
 		AddReportEntry("kubectl delete", out)
-		Expect(out).To(ContainSubstring("pod " + ns.Name + "/deleted is held until it has drained"), "what is waited for")
+		Expect(out).To(ContainSubstring("pod "+ns.Name+"/deleted is held until it has drained"), "what is waited for")
 		framework.ExpectRefused(ns.TryEvict(ctx, "evicted", "v1"))
 		framework.ExpectRefused(ns.TryEvict(ctx, "evicted-old", "v1beta1"))
 		_, err = env.Kube.Discovery().ServerResourcesForGroupVersion("policy/v1beta1")
@@ -117,9 +117,9 @@ var _ = Describe("A pod under hold Deletion", func() {
 
 	It("goes at once when its node is gone, and when a pod of higher priority needs its place", func(ctx SpecContext) {
 		ns := env.NewNamespace(ctx, nil)
-		like := runHolding(ctx, ns, holding("web"), "real")[0]
+		runHolding(ctx, ns, holding("web"), "real")
 		drains := ns.WatchDrains(ctx, "web")
-		like = framework.Get(ctx, ns, "real", &corev1.Pod{})
+		like := framework.Get(ctx, ns, "real", &corev1.Pod{})
 
 		By("holding a pod on a node that goes")
 		node := ns.NodeWithoutKubelet(ctx, like.Spec.NodeName)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -111,7 +112,7 @@ func (n *Namespace) SeemsToRun(ctx context.Context, pod string, like *corev1.Pod
 	Eventually(func() error {
 		p := Get(ctx, n, pod, &corev1.Pod{})
 		status := like.Status.DeepCopy()
-		status.Conditions = append(p.Status.Conditions, ConditionOf(like, corev1.PodReady), ConditionOf(like, corev1.ContainersReady))
+		status.Conditions = slices.Concat(p.Status.Conditions, []corev1.PodCondition{ConditionOf(like, corev1.PodReady), ConditionOf(like, corev1.ContainersReady)})
 		p.Status = *status
 		return n.Client.Status().Update(ctx, p)
 	}).WithContext(ctx).WithTimeout(short).WithPolling(glance).Should(Succeed())
