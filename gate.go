@@ -6,6 +6,7 @@ import (
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/clock"
@@ -36,6 +37,8 @@ type memory struct {
 type holding struct {
 	pods   write.Pods
 	wishes *gate.Recorder
+	// token of a pod, which authorizes notifications.
+	token func(context.Context, *corev1.Pod) string
 }
 
 // addGate serves the gate's webhook. The caller closes wishes at the end.
@@ -56,7 +59,7 @@ func addGate(ctx context.Context, mgr ctrl.Manager, facts memory) (holding, erro
 	if err != nil {
 		return holding{}, fmt.Errorf("registering metrics: %w", err)
 	}
-	h := holding{pods: write.New(clients.CoreV1())}
+	h := holding{pods: write.New(clients.CoreV1()), token: tokens(clients)}
 	h.wishes = gate.NewRecorder(h.pods, func(r gate.RecordResult) { answers.Recorded(string(r)) })
 	mgr.GetWebhookServer().Register(registration.GatePath, &gate.Handler{
 		Facts:      facts,
@@ -79,9 +82,24 @@ func whoAmI(ctx context.Context, clients kubernetes.Interface) (string, error) {
 	return review.Status.UserInfo.Username, nil
 }
 
+// tokens reads a pod's token from the pod itself: the cache has no environments.
+func tokens(clients kubernetes.Interface) func(context.Context, *corev1.Pod) string {
+	return func(ctx context.Context, pod *corev1.Pod) string {
+		whole, err := clients.CoreV1().Pods(pod.Namespace).Get(ctx, pod.Name, metav1.GetOptions{})
+		if err != nil || whole.UID != pod.UID { // many workloads want none: those that do say so
+			return ""
+		}
+		return probe.TokenIn(whole)
+	}
+}
+
 // holdOptions are what the controllers need to hold deletions.
 func holdOptions(facts memory, h holding) (controllers.HoldOptions, error) {
 	holds, err := telemetry.NewHolds(metrics.Registry)
+	if err != nil {
+		return controllers.HoldOptions{}, fmt.Errorf("registering metrics: %w", err)
+	}
+	probes, err := telemetry.NewProbes(metrics.Registry)
 	if err != nil {
 		return controllers.HoldOptions{}, fmt.Errorf("registering metrics: %w", err)
 	}
@@ -90,7 +108,7 @@ func holdOptions(facts memory, h holding) (controllers.HoldOptions, error) {
 		NamespaceTerminating: facts.NamespaceTerminating,
 		Releasing:            facts.Releasing,
 		Pods:                 h.pods,
-		Prober:               probe.New(probe.Options{}),
+		Prober:               probe.New(probe.Options{Asked: probes.Asked, Token: h.token}),
 		Metrics:              holds,
 	}, nil
 }

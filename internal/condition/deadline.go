@@ -67,7 +67,7 @@ func holdWithinDeadlines(p *v1alpha1.DrainPolicy, deadlines []Deadline) metav1.C
 			"no Deployment gives its rollout less than the %d s for which a pod may be held", bound))
 	}
 	return set(metav1.ConditionFalse, v1alpha1.ReasonOverProgressDeadline, fmt.Sprintf(
-		"a pod may be held for %d s (gate.maxHoldSeconds), and a rollout is reported as failed after less without progress: progressDeadlineSeconds of %s",
+		"a pod may be held for %d s (gate.maxHoldSeconds), and by then a rollout without progress is reported as failed: progressDeadlineSeconds of %s",
 		bound, named(short)))
 }
 

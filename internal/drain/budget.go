@@ -5,6 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
@@ -21,16 +22,47 @@ func MayLeave(pod *corev1.Pod, budgets []*policyv1.PodDisruptionBudget, neighbou
 	if !isReady(pod) {
 		return true, ""
 	}
-	for _, b := range budgets {
-		selector, err := metav1.LabelSelectorAsSelector(b.Spec.Selector)
-		if err != nil || b.Namespace != pod.Namespace || !selector.Matches(labels.Set(pod.Labels)) {
-			continue
-		}
-		if why := refuses(b, healthy(b, selector, neighbours, leaving)); why != "" {
+	for _, b := range of(pod, budgets) {
+		if why := refuses(b, healthy(b, neighbours, leaving)); why != "" {
 			return false, fmt.Sprintf("PodDisruptionBudget %s %s", b.Name, why)
 		}
 	}
 	return true, ""
+}
+
+// of are the budgets that are also this pod's.
+func of(pod *corev1.Pod, budgets []*policyv1.PodDisruptionBudget) []*policyv1.PodDisruptionBudget {
+	var its []*policyv1.PodDisruptionBudget
+	for _, b := range budgets {
+		if b.Namespace == pod.Namespace && selectorOf(b).Matches(labels.Set(pod.Labels)) {
+			its = append(its, b)
+		}
+	}
+	return its
+}
+
+func selectorOf(b *policyv1.PodDisruptionBudget) labels.Selector {
+	selector, err := metav1.LabelSelectorAsSelector(b.Spec.Selector)
+	if err != nil { // the API server takes none of these
+		return labels.Nothing()
+	}
+	return selector
+}
+
+// wantNothing says that a pod has a disruption budget, and that it wants no
+// healthy pod. It allows to evict a pod that is Ready. One that was taken out
+// of rotation is not, and maybe no other pod is healthy: then the eviction API
+// refuses for ever, since it asks for more healthy pods than the 0 that are wanted.
+func wantNothing(pod *corev1.Pod, budgets []*policyv1.PodDisruptionBudget) bool {
+	its := of(pod, budgets)
+	return len(its) == 1 && its[0].Status.ObservedGeneration >= its[0].Generation &&
+		its[0].Status.DesiredHealthy == 0 && !syncFailed(its[0])
+}
+
+// syncFailed says that the status cannot be relied on.
+func syncFailed(b *policyv1.PodDisruptionBudget) bool {
+	c := meta.FindStatusCondition(b.Status.Conditions, policyv1.DisruptionAllowedCondition)
+	return c != nil && c.Status == metav1.ConditionFalse && c.Reason == policyv1.SyncFailedReason
 }
 
 // refuses says why a budget allows no disruption while that many of its pods
@@ -48,8 +80,9 @@ func refuses(b *policyv1.PodDisruptionBudget, healthy int32) string {
 }
 
 // healthy counts the pods of a budget that serve, and are not about to stop.
-func healthy(b *policyv1.PodDisruptionBudget, selector labels.Selector, neighbours []*corev1.Pod, leaving map[types.UID]bool) int32 {
+func healthy(b *policyv1.PodDisruptionBudget, neighbours []*corev1.Pod, leaving map[types.UID]bool) int32 {
 	var n int32
+	selector := selectorOf(b)
 	for _, p := range neighbours {
 		_, evicted := b.Status.DisruptedPods[p.Name]
 		if p.Namespace == b.Namespace && selector.Matches(labels.Set(p.Labels)) && isReady(p) &&

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 	"github.com/drain-operator/drain-operator/internal/drainstatus"
@@ -44,7 +45,9 @@ const (
 //     in a row, the last begun after that time; or unreadable three times in
 //     a row with onStatusFailure Release.
 //  8. a Release that was refused (an Eviction, by its budget): PodDrained True,
-//     waiting for the eviction, tried again every second.
+//     waiting for the eviction, tried again every second. Past the bound the
+//     pod serves on meanwhile. A budget that wants no healthy pod refuses only
+//     because this one is out of rotation: then it is deleted.
 func Next(s Situation, now time.Time) Step {
 	if s.Pod == nil || s.Pod.DeletionTimestamp != nil || !HasReadinessGate(s.Pod) {
 		return Step{}
@@ -108,7 +111,12 @@ func (c course) pastBound() (Step, bool) {
 	if c.now.Before(c.until()) {
 		return Step{}, false
 	}
-	return c.releases(EndBound, string(EndBound), "held as long as the policy allows"), true
+	step := c.releases(EndBound, string(EndBound), "held as long as the policy allows")
+	if c.wish.Kind == Evict && c.Refused != "" && OutOfRotation(c.Pod) { // it serves on until its budget allows
+		step.Conditions = append(c.changed(c.condition(v1alpha1.PodInRotation, corev1.ConditionTrue, reasonInRotation, "")), step.Conditions...)
+		step.Watch, step.TellDraining = false, ptr.To(false)
+	}
+	return step, true
 }
 
 func (c course) nothingRuns() (Step, bool) {
@@ -125,6 +133,9 @@ func (c course) stillIn() (Step, bool) {
 	}
 	if c.Leaving[c.Pod.UID] { // just taken out, and the cache does not show it yet
 		return c.asItIs(tryAgain), true
+	}
+	if c.wish.Kind == Evict && len(of(c.Pod, c.Budgets)) > 1 {
+		return c.waits(v1alpha1.WaitingForBudget, "it has more than one PodDisruptionBudget: it cannot be evicted", tryAgain), true
 	}
 	if may, why := MayLeave(c.Pod, c.Budgets, c.Neighbours, c.Leaving); !may {
 		return c.waits(v1alpha1.WaitingForBudget, why, tryAgain), true
@@ -195,8 +206,7 @@ func (c course) staysIn(end HoldEnd) Step {
 		step.Ended = end
 	}
 	if out {
-		draining := false
-		step.TellDraining = &draining
+		step.TellDraining = ptr.To(false)
 	}
 	return step
 }
@@ -248,14 +258,19 @@ func (c course) releases(why HoldEnd, reason, message string) Step {
 	return step
 }
 
+// release as it was asked for; but where only the hold itself keeps the pod
+// from being evicted, it is deleted.
 func (c course) release(why HoldEnd) *Release {
-	return &Release{Kind: c.wish.Kind, GraceSeconds: c.wish.GraceSeconds, Why: why}
+	kind := c.wish.Kind
+	if c.Refused != "" && OutOfRotation(c.Pod) && wantNothing(c.Pod, c.Budgets) {
+		kind = Delete
+	}
+	return &Release{Kind: kind, GraceSeconds: c.wish.GraceSeconds, Why: why}
 }
 
 // drains has a pod looked at, and its workload told that it drains.
 func (c course) drains(step Step) Step {
-	draining := true
-	step.Watch, step.TellDraining = true, &draining
+	step.Watch, step.TellDraining = true, ptr.To(true)
 	return step
 }
 

@@ -5,13 +5,16 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 	"github.com/drain-operator/drain-operator/internal/drain"
+	"github.com/drain-operator/drain-operator/internal/drainstatus"
 	"github.com/drain-operator/drain-operator/internal/eviction"
 )
 
@@ -144,6 +147,29 @@ func TestGateAnswers(t *testing.T) {
 		t.Errorf("series (-want +got):\n%s", diff)
 	}
 	if _, err := NewGateAnswers(registry); err == nil {
+		t.Error("a second registration did not fail")
+	}
+}
+
+func TestProbes(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	m, err := NewProbes(registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy := types.NamespacedName{Namespace: "shop", Name: "web"}
+	m.Asked(policy, drainstatus.Reading{State: drainstatus.Busy}, time.Millisecond)
+	m.Asked(policy, drainstatus.Reading{State: drainstatus.Busy}, time.Millisecond)
+	m.Asked(policy, drainstatus.NotReadable("no answer"), time.Second)
+	want := map[string]float64{
+		probeResults.Name + " result=Busy":       2,
+		probeResults.Name + " result=Unreadable": 1,
+		probeDuration.Name:                       3,
+	}
+	if diff := cmp.Diff(want, series(t, registry)); diff != "" {
+		t.Errorf("series (-want +got):\n%s", diff)
+	}
+	if _, err := NewProbes(registry); err == nil {
 		t.Error("a second registration did not fail")
 	}
 }

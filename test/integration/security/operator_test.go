@@ -23,17 +23,21 @@ var _ = Describe("The operator", func() {
 		Entry("nothing with Secrets elsewhere", "default", "", "secrets", "", ""),
 		Entry("nothing with one elsewhere that is called as its own", "default", "", "secrets", "", "drain-operator-webhook-cert"),
 		Entry("read no other Secret of its namespace", framework.OperatorNamespace, "", "secrets", "", "other", "create"),
-		Entry("not change pods", "default", "", "pods", "", "", "get", "list", "watch", "create"),
-		Entry("not change their status", "default", "", "pods", "status", ""),
+		Entry("not change pods; create and delete have their limits, see below", "default", "", "pods", "", "", "get", "list", "watch", "create", "delete"),
+		Entry("change their status, within limits", "default", "", "pods", "status", "", "patch"),
 		Entry("not exec", "default", "", "pods", "exec", ""),
-		Entry("not evict", "default", "", "pods", "eviction", ""),
+		Entry("evict, within limits", "default", "", "pods", "eviction", "", "create"),
+		Entry("read disruption budgets, no more", "default", "policy", "poddisruptionbudgets", "", "", "list"),
 		Entry("nothing with Deployments", "default", "apps", "deployments", "", ""),
-		Entry("nothing with StatefulSets", "default", "apps", "statefulsets", "", ""),
+		Entry("read a StatefulSet, no more", "default", "apps", "statefulsets", "", "", "get"),
 		Entry("nothing with nodes but look", "", "", "nodes", "", "", "get", "list", "watch"),
 		Entry("not ask kubelets", "", "", "nodes", "proxy", ""),
 		Entry("not edit policies", "default", "drain-operator.dev", "drainpolicies", "", "", "get", "list", "watch"),
 		Entry("nothing with others' webhooks but create", "", admissionv1.GroupName, "mutatingwebhookconfigurations", "", "other", "create"),
 		Entry("not delete its own", "", admissionv1.GroupName, "mutatingwebhookconfigurations", "", registration.ConfigurationName, "get", "list", "watch", "create", "patch"),
+		Entry("nothing with others' validating webhooks but create", "", admissionv1.GroupName, "validatingwebhookconfigurations", "", "other", "create"),
+		Entry("not delete its own validating one", "", admissionv1.GroupName, "validatingwebhookconfigurations", "", registration.GateName, "get", "list", "watch", "create", "patch"),
+		Entry("nothing with others' Leases", "default", "coordination.k8s.io", "leases", "", "drain-operator"),
 		Entry("nothing with roles", "", "rbac.authorization.k8s.io", "clusterroles", "", "cluster-admin"),
 	)
 
@@ -45,12 +49,15 @@ var _ = Describe("The operator", func() {
 	})
 
 	It("creates no webhook but its own", func(ctx context.Context) {
-		theirs := &admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "other"}}
-		Eventually(func() error { return operator().Create(ctx, theirs.DeepCopy(), client.DryRunAll) }).
-			Should(MatchError(ContainSubstring("the webhook configuration drain-operator-inject only")))
-		own := &admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: registration.ConfigurationName}}
-		Expect(operator().Create(ctx, own, client.DryRunAll)).To(Succeed())
-		Expect(env.Client.Create(ctx, theirs, client.DryRunAll)).To(Succeed(), "nobody else is concerned")
+		for own, theirs := range map[client.Object]client.Object{
+			&admissionv1.MutatingWebhookConfiguration{ObjectMeta: named(registration.ConfigurationName)}: &admissionv1.MutatingWebhookConfiguration{ObjectMeta: named("other")},
+			&admissionv1.ValidatingWebhookConfiguration{ObjectMeta: named(registration.GateName)}:        &admissionv1.ValidatingWebhookConfiguration{ObjectMeta: named(registration.ConfigurationName)},
+		} {
+			Eventually(func() error { return operator().Create(ctx, theirs.DeepCopyObject().(client.Object), client.DryRunAll) }).
+				Should(MatchError(ContainSubstring("the webhook configurations drain-operator-inject and drain-operator-gate only")))
+			Expect(operator().Create(ctx, own, client.DryRunAll)).To(Succeed())
+			Expect(env.Client.Create(ctx, theirs, client.DryRunAll)).To(Succeed(), "nobody else is concerned")
+		}
 	})
 
 	It("reads its own Secret, and no list of them", func(ctx context.Context) {
@@ -61,3 +68,5 @@ var _ = Describe("The operator", func() {
 			client.MatchingFields{metav1.ObjectNameField: "drain-operator-webhook-cert"})).To(Succeed())
 	})
 })
+
+func named(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Name: name} }
