@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
+	"github.com/drain-operator/drain-operator/internal/drain"
 	"github.com/drain-operator/drain-operator/test/perf"
 	"github.com/drain-operator/drain-operator/test/perf/audit"
 	"github.com/drain-operator/drain-operator/test/perf/fleet"
@@ -57,7 +58,7 @@ func (b *bench) holdAll(ctx context.Context, w fleet.Workload, what string, spre
 		}
 	}
 	if err := await(ctx, "all pods held", func(context.Context) (bool, error) { return b.waitFor(pods, v1alpha1.WaitingForRequests), nil }); err != nil {
-		return err
+		return fmt.Errorf("%w: %v", err, b.waits(pods))
 	}
 	gone, err := b.drainAll(ctx, pods, spread)
 	if err != nil {
@@ -148,16 +149,16 @@ func (b *bench) written(what string, from time.Time, pods int) error {
 }
 
 func (b *bench) waitFor(pods []*corev1.Pod, what v1alpha1.WaitingFor) bool {
+	return b.waits(pods)[what] == len(pods)
+}
+
+// waits counts what pods wait for.
+func (b *bench) waits(pods []*corev1.Pod) map[v1alpha1.WaitingFor]int {
+	counts := map[v1alpha1.WaitingFor]int{}
 	for _, pod := range pods {
-		waits := false
-		for _, c := range b.kubelet.of(pod.UID).pod.Status.Conditions {
-			waits = waits || c.Type == v1alpha1.PodDrained && c.Reason == string(what)
-		}
-		if !waits {
-			return false
-		}
+		counts[drain.HeldFor(b.kubelet.of(pod.UID).pod)]++
 	}
-	return true
+	return counts
 }
 
 // workload makes a namespace with a policy and its pods, which all run and owe
