@@ -200,7 +200,7 @@ var _ = Describe("A pod under hold Deletion", func() {
 	}, usual)
 
 	It("does not keep a namespace from going", func(ctx SpecContext) {
-		const n = 40
+		const n = 20
 		ns := env.NewNamespace(ctx, nil)
 		ns.Apply(ctx, holding("web").MaxHold(2))
 		deployment := framework.Pod("web").Status("busy").Deployment(n)
