@@ -22,6 +22,13 @@ const (
 	// may be: it is asked for every 2 s, and wishes have whole seconds.
 	cachesAgree = 4 * time.Second
 
+	// refusedFor is how long an eviction is refused until the pod serves on.
+	refusedFor = 10 * time.Second
+
+	// toldAgain is for how long a workload whose hold has ended is told so,
+	// whenever its pod is looked at.
+	toldAgain = 30 * time.Second
+
 	// looksDrained and looksUnreadable are how many looks in a row it takes.
 	looksDrained    = 2
 	looksUnreadable = 3
@@ -32,7 +39,8 @@ const (
 // Rules, in this order:
 //
 //  1. a pod that is terminating or gone, or has no readiness gate: nothing.
-//  2. no wish: in rotation (readiness gate True), and told so if it was out.
+//  2. no wish: in rotation (readiness gate True), and told so if it was out,
+//     and for some time after.
 //  3. a wish that is no longer wanted (Wanted): taken back; but not within
 //     cachesAgree of it being asked.
 //  4. the wish of a pod that is no longer held (policy gone, Observe,
@@ -46,7 +54,8 @@ const (
 //     a row with onStatusFailure Release.
 //  8. a Release that was refused (an Eviction, by its budget): PodDrained True,
 //     waiting for the eviction, tried again every second. Past the bound the
-//     pod serves on meanwhile. A budget that wants no healthy pod refuses only
+//     pod serves on meanwhile, and also after 10 s if its budget wants more
+//     healthy pods than there are. A budget that wants no healthy pod refuses only
 //     because this one is out of rotation: then it is deleted.
 func Next(s Situation, now time.Time) Step {
 	if s.Pod == nil || s.Pod.DeletionTimestamp != nil || !HasReadinessGate(s.Pod) {
@@ -73,6 +82,7 @@ var courseRules = []func(course) (Step, bool){
 	course.nothingRuns,
 	course.stillIn,
 	course.stillSeen,
+	course.neededAgain,
 	course.drained,
 	course.unreadable,
 }
@@ -112,15 +122,14 @@ func (c course) pastBound() (Step, bool) {
 		return Step{}, false
 	}
 	step := c.releases(EndBound, string(EndBound), "held as long as the policy allows")
-	if c.wish.Kind == Evict && c.Refused != "" && OutOfRotation(c.Pod) { // it serves on until its budget allows
-		step.Conditions = append(c.changed(c.condition(v1alpha1.PodInRotation, corev1.ConditionTrue, reasonInRotation, "")), step.Conditions...)
-		step.Watch, step.TellDraining = false, ptr.To(false)
+	if c.wish.Kind == Evict && c.Refused != "" && OutOfRotation(c.Pod) {
+		step = c.servesOn(step)
 	}
 	return step, true
 }
 
 func (c course) nothingRuns() (Step, bool) {
-	if !nothingRuns(c.Pod) {
+	if anyContainer(c.Pod, running) {
 		return Step{}, false
 	}
 	return c.releases(EndNothing, string(EndDrained), "no container runs any more"), true
@@ -153,6 +162,26 @@ func (c course) stillSeen() (Step, bool) {
 		return Step{}, false
 	}
 	return c.drains(c.waits(v1alpha1.WaitingForRotation, messageRotation, left)), true
+}
+
+// neededAgain: its eviction is refused for some time, since its budget wants
+// more healthy pods than there are: it serves on until it may leave. Two that
+// are out could else keep each other from being evicted.
+func (c course) neededAgain() (Step, bool) {
+	d := podCondition(c.Pod, v1alpha1.PodDrained)
+	if c.wish.Kind != Evict || c.Refused == "" || d == nil || d.Status != corev1.ConditionTrue || c.now.Sub(d.LastTransitionTime.Time) < refusedFor {
+		return Step{}, false
+	}
+	why := lacking(c.Pod, c.Budgets, c.Neighbours, c.Leaving)
+	return c.servesOn(c.waits(v1alpha1.WaitingForBudget, why, tryAgain)), why != ""
+}
+
+// servesOn puts a pod into rotation that is still to end.
+func (c course) servesOn(step Step) Step {
+	in := c.condition(v1alpha1.PodInRotation, corev1.ConditionTrue, reasonInRotation, "")
+	step.Conditions = append(c.changed(in), step.Conditions...)
+	step.Watch, step.TellDraining = false, ptr.To(false)
+	return step
 }
 
 func (c course) drained() (Step, bool) {
@@ -205,10 +234,16 @@ func (c course) staysIn(end HoldEnd) Step {
 		step.Conditions = append(step.Conditions, c.condition(v1alpha1.PodDrained, corev1.ConditionFalse, ReasonNotHeld, ""))
 		step.Ended = end
 	}
-	if out {
+	if out || c.justEnded(asked) {
 		step.TellDraining = ptr.To(false)
 	}
 	return step
+}
+
+// justEnded says that a wish is none any more since a short time: whoever wrote
+// that may not have come to tell the workload.
+func (c course) justEnded(asked *corev1.PodCondition) bool {
+	return asked != nil && asked.Status == corev1.ConditionFalse && c.now.Sub(asked.LastTransitionTime.Time) < toldAgain
 }
 
 // asItIs leaves a pod as it is for a while.

@@ -156,8 +156,12 @@ func TestNext(t *testing.T) {
 			s: drain.Situation{Pod: inRotation("a").out(10).held("Requests", "3", 10).Pod, Policy: policyWeb()}, at: 20,
 			want: drain.Step{Conditions: []corev1.PodCondition{in(20), drainedFor("NotHeld", "", 10, 20)}, TellDraining: no, Ended: drain.EndTakenBack},
 		},
-		"taken back already": {
+		"taken back a moment ago": {
 			s: drain.Situation{Pod: inRotation("a").set(endedWish("TakenBack", "", 9)).held("NotHeld", "", 9).Pod, Policy: policyWeb()}, at: 20,
+			want: drain.Step{TellDraining: no},
+		},
+		"taken back long ago": {
+			s: drain.Situation{Pod: inRotation("a").set(endedWish("TakenBack", "", 9)).held("NotHeld", "", 9).Pod, Policy: policyWeb()}, at: 39,
 		},
 		"a wish that cannot be read": {
 			s: drain.Situation{
@@ -360,6 +364,60 @@ func TestNext(t *testing.T) {
 			want: drain.Step{
 				Release: &drain.Release{Kind: drain.Evict, Why: drain.EndDrained},
 				Watch:   true, TellDraining: yes, WaitingFor: "Eviction", Message: "drained; its end is refused: the budget", After: time.Second,
+			},
+		},
+		"an eviction that is refused since nobody is healthy, which nobody has to be": {
+			s: drain.Situation{
+				Pod: evicted(out()).Pod, Policy: policyWeb(), Watched: looks(2, 18, 19), Refused: "the budget",
+				Budgets: []*policyv1.PodDisruptionBudget{budget(0, 0)},
+			},
+			at: 20,
+			want: drain.Step{
+				Release:    releaseFor(drain.EndDrained),
+				Conditions: []corev1.PodCondition{now(v1alpha1.PodDrained, corev1.ConditionTrue, "Drained", "drained; its end is refused: the budget", 20, 20)},
+				Watch:      true, TellDraining: yes, WaitingFor: "Eviction", Message: "drained; its end is refused: the budget", After: time.Second,
+			},
+		},
+		"an eviction that is refused for 10 s, since too few are healthy": {
+			s: drain.Situation{
+				Pod:    evicted(out()).set(drainedAs(corev1.ConditionTrue, "Drained", drainedMessage, 20)).Pod,
+				Policy: policyWeb(), Watched: looks(9, 18, 29), Refused: "the budget", Budgets: []*policyv1.PodDisruptionBudget{budget(1, 0)},
+			},
+			at: 30,
+			want: drain.Step{
+				Conditions:   []corev1.PodCondition{in(30), drainedFor("Budget", "PodDisruptionBudget web wants 1 healthy pods: 0 are", 30, 30)},
+				TellDraining: no, WaitingFor: "Budget", Message: "PodDisruptionBudget web wants 1 healthy pods: 0 are", After: time.Second,
+			},
+		},
+		"an eviction that is refused for 9 s, since too few are healthy": {
+			s: drain.Situation{
+				Pod:    evicted(out()).set(drainedAs(corev1.ConditionTrue, "Drained", "drained; its end is refused: the budget", 20)).Pod,
+				Policy: policyWeb(), Watched: looks(9, 18, 28), Refused: "the budget", Budgets: []*policyv1.PodDisruptionBudget{budget(1, 0)},
+			},
+			at: 29,
+			want: drain.Step{
+				Release: &drain.Release{Kind: drain.Evict, Why: drain.EndDrained},
+				Watch:   true, TellDraining: yes, WaitingFor: "Eviction", Message: "drained; its end is refused: the budget", After: time.Second,
+			},
+		},
+		"an eviction that is refused past the bound": {
+			s: drain.Situation{Pod: evicted(out()).Pod, Policy: policyWeb(), Refused: "the budget"}, at: 100,
+			want: drain.Step{
+				Release: &drain.Release{Kind: drain.Evict, Why: drain.EndBound},
+				Conditions: []corev1.PodCondition{in(100), now(v1alpha1.PodDrained, corev1.ConditionTrue, "BoundReached",
+					"held as long as the policy allows; its end is refused: the budget", 100, 100)},
+				TellDraining: no, WaitingFor: "Eviction", Message: "held as long as the policy allows; its end is refused: the budget", After: time.Second,
+			},
+		},
+		"an eviction that no budget can ever allow": {
+			s: drain.Situation{
+				Pod: evicted(inRotation("a")).Pod, Policy: policyWeb(), Neighbours: pods(inRotation("a")),
+				Budgets: []*policyv1.PodDisruptionBudget{budget(0, 1), budget(0, 1)},
+			},
+			at: 20,
+			want: drain.Step{
+				Conditions: []corev1.PodCondition{drainedFor("Budget", "it has more than one PodDisruptionBudget: it cannot be evicted", 20, 20)},
+				Began:      true, WaitingFor: "Budget", Message: "it has more than one PodDisruptionBudget: it cannot be evicted", After: time.Second,
 			},
 		},
 		"drained, refused, and busy again": {
