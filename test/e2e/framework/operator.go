@@ -154,14 +154,25 @@ func SignalOnNode(ctx context.Context, pod *corev1.Pod, signal string) {
 	OnNode(ctx, "sh", "-c", `for f in $(grep -l "$0" /proc/[0-9]*/cgroup); do kill -s "$1" "$(basename "$(dirname "$f")")"; done`, id, signal)
 }
 
-// KillOperator kills all replicas with SIGKILL, from outside.
-func (e *Env) KillOperator(ctx context.Context) {
+// KillOperator kills all replicas with SIGKILL, from outside, and returns them.
+func (e *Env) KillOperator(ctx context.Context) (pods []corev1.Pod) {
 	GinkgoHelper()
-	pods := e.operatorPods(ctx)
+	pods = e.operatorPods(ctx)
 	Expect(pods).NotTo(BeEmpty())
 	for i := range pods {
 		KillOnNode(ctx, &pods[i])
 	}
+	return pods
+}
+
+// AwaitRestarted waits until the first container of one of the operator's pods
+// was started again, and all replicas are ready.
+func (e *Env) AwaitRestarted(ctx context.Context, pod *corev1.Pod) {
+	GinkgoHelper()
+	e.operator().AwaitPod(ctx, pod.Name, func(g Gomega, p *corev1.Pod) {
+		g.Expect(p.Status.ContainerStatuses[0].RestartCount).To(BeNumerically(">", pod.Status.ContainerStatuses[0].RestartCount))
+	})
+	e.AwaitOperator(ctx)
 }
 
 // AwaitNewLeader waits until somebody else leads.
