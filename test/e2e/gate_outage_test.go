@@ -72,7 +72,6 @@ var _ = Describe("While pods are held", Serial, Label("node"), func() {
 	It("the API server restarts, and its webhooks cannot be reached", func(ctx SpecContext) {
 		ns := env.NewNamespace(ctx, nil)
 		pods := runHolding(ctx, ns, holding("web"), "held", "next")
-		drains := ns.WatchDrains(ctx, "web")
 		// Past the API server, which restarts.
 		traffic := ns.OneRequest(ctx, framework.WorkOf(pods[0], framework.WorkPort), 25*time.Second)
 		ns.DeleteHeld(ctx, "held")
@@ -81,6 +80,7 @@ var _ = Describe("While pods are held", Serial, Label("node"), func() {
 		began := time.Now()
 		framework.RestartComponent(ctx, "kube-apiserver")
 		AddReportEntry("API server", fmt.Sprintf("back after %s", framework.Since(began)))
+		drains := ns.WatchDrains(ctx, "web")
 		ns.ExpectStillHeld(ctx, "held")
 		Eventually(func() error { return ns.TryDelete(ctx, "held") }).WithContext(ctx).WithTimeout(time.Minute).WithPolling(time.Second).
 			ShouldNot(Succeed()) // webhooks are called again
