@@ -151,11 +151,11 @@ func (k *kubelet) setReady(ctx context.Context, pod *corev1.Pod, ready bool) err
 	return k.client.Status().Patch(ctx, pod.DeepCopy(), client.RawPatch(types.StrategicMergePatchType, []byte(patch)))
 }
 
-// run makes a pod run, at an address of its own, owing something or not.
-func (k *kubelet) run(ctx context.Context, pod *corev1.Pod, busy bool) error {
+// run makes a pod run, at an address of its own, owing something.
+func (k *kubelet) run(ctx context.Context, pod *corev1.Pod) error {
 	n := k.number.Add(1)
 	address := strings.Replace(podNetwork.Addr().String(), ".0.0", fmt.Sprintf(".%d.%d", 1+n/250, 1+n%250), 1)
-	k.setBusy(address, busy)
+	k.setBusy(address, true)
 	now := time.Now().UTC().Format(time.RFC3339)
 	patch := fmt.Sprintf(`{"status":{"phase":"Running","podIP":%[1]q,"podIPs":[{"ip":%[1]q}],"hostIP":"192.0.2.1","startTime":%[2]q,
 		"conditions":[{"type":"Ready","status":"True","lastTransitionTime":%[2]q},{"type":"ContainersReady","status":"True","lastTransitionTime":%[2]q}],
