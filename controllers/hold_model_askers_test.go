@@ -379,7 +379,7 @@ func (m *model) losePolicy() {
 	lost := was.DeepCopy()
 	switch m.IntN(3) {
 	case 0:
-		lost = nil
+		lost, m.nobodyTells = nil, true
 	case 1:
 		lost.Spec.Mode = v1alpha1.ModeObserve
 	default:

@@ -122,7 +122,10 @@ func (p *modelPod) arrivals() {
 		}
 		if p.getsWork() && !p.m.quiet {
 			most := 3 * time.Second
-			if p.m.chance(0.15) {
+			switch {
+			case p.m.chance(0.02):
+				most = 330 * time.Second
+			case p.m.chance(0.15):
 				most = 80 * time.Second
 			}
 			p.sessions = append(p.sessions, p.m.now().Add(p.m.between(50*time.Millisecond, most)))
@@ -142,7 +145,8 @@ func containersReady(obj *corev1.Pod) {
 }
 
 func (p *modelPod) getsWork() bool {
-	return modelCondition(p.obj, corev1.PodReady) != nil && (p.seenUntil.IsZero() || p.m.now().Before(p.seenUntil))
+	running := len(p.obj.Status.ContainerStatuses) > 0 && p.obj.Status.ContainerStatuses[0].State.Running != nil
+	return running && modelCondition(p.obj, corev1.PodReady) != nil && (p.seenUntil.IsZero() || p.m.now().Before(p.seenUntil))
 }
 
 func (p *modelPod) inFlight() int {
@@ -207,7 +211,7 @@ func (p *modelPod) crashes() {
 		if p.gone() {
 			return
 		}
-		p.doubtful = p.m.now()
+		p.doubtful, p.seenUntil = p.m.now(), p.m.now()
 		p.update(func(obj *corev1.Pod) {
 			obj.Status.ContainerStatuses[0].State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: stampOf(p.m.now())}}
 		})
@@ -255,7 +259,9 @@ func (c *modelCache) later(name string, obj *corev1.Pod) {
 func (c *modelCache) shows(name string, obj *corev1.Pod) {
 	if c.awake != nil {
 		if hangs := c.awake(); hangs > 0 {
-			c.m.in(hangs+time.Duration(c.m.version%7)*10*time.Millisecond, func() { c.shows(name, obj) })
+			hangs += 20 * time.Millisecond
+			c.last = later(c.last, c.m.now().Add(hangs))
+			c.m.in(hangs, func() { c.shows(name, obj) })
 			return
 		}
 	}
@@ -333,7 +339,7 @@ func (m *model) modelPolicy() *v1alpha1.DrainPolicy {
 		if m.chance(0.5) {
 			s.Gate.OnStatusFailure = v1alpha1.OnStatusFailureHold
 		}
-		if m.chance(0.1) {
+		if m.chance(0.25) {
 			s.Gate.MaxHoldSeconds = 0
 		}
 	}).Obj()

@@ -296,7 +296,7 @@ func (k *modelLooks) count(reading drainstatus.Reading, begun, ended time.Time) 
 		k.row = 0
 	}
 	k.row++
-	seen := drain.Watched{Last: reading, At: ended, Begun: begun}
+	seen := drain.Watched{Last: reading, At: ended}
 	switch reading.State {
 	case drainstatus.Drained:
 		seen.Drained, seen.DrainedSince = k.row, k.seen.DrainedSince

@@ -120,6 +120,8 @@ type model struct {
 	wishes  []*modelWish
 
 	quiet, uninstalling, webhookDown bool
+	// nobodyTells: there was no policy for a while, which says how.
+	nobodyTells bool
 	// loose is when the policy last did not hold; disturbed is when pods were
 	// last lost in a way that no budget is asked for.
 	loose, disturbed time.Time

@@ -15,9 +15,6 @@ const (
 	// tryAgain is the time until a budget is looked at again, or asked again.
 	tryAgain = time.Second
 
-	// nextLook is how often it is looked whether one more look is there.
-	nextLook = 200 * time.Millisecond
-
 	// cachesAgree is how much older than the wish of its controller the owner
 	// may be: it is asked for every 2 s, and wishes have whole seconds.
 	cachesAgree = 4 * time.Second
@@ -49,9 +46,9 @@ const (
 //  5. past the bound, or nothing runs in it: Release.
 //  6. in rotation: out of it, if MayLeave; else wait for the budget.
 //  7. out of rotation: not before the pod is seen not Ready and
-//     propagationSeconds after that; then Release when drained for two looks
-//     in a row, the last begun after that time; or unreadable three times in
-//     a row with onStatusFailure Release.
+//     propagationSeconds after that; then it is looked at, and Release when
+//     drained for two looks in a row, or unreadable three times in a row with
+//     onStatusFailure Release.
 //  8. a Release that was refused (an Eviction, by its budget): PodDrained True,
 //     waiting for the eviction, tried again every second. Past the bound the
 //     pod serves on meanwhile, and also after 10 s if its budget wants more
@@ -185,7 +182,7 @@ func (c course) servesOn(step Step) Step {
 }
 
 func (c course) drained() (Step, bool) {
-	if c.Watched.Drained < looksDrained || c.Watched.Begun.Before(c.unseenFrom()) {
+	if c.Watched.Drained < looksDrained || c.Watched.DrainedSince.Before(c.unseenFrom()) {
 		return Step{}, false
 	}
 	return c.drains(c.releases(EndDrained, string(EndDrained), "drained")), true
@@ -203,17 +200,17 @@ func (c course) unreadable() (Step, bool) {
 }
 
 func (c course) waitsUntilDrained() Step {
-	message, after := "its drain status has not been read yet", time.Duration(0)
+	message := "its drain status has not been read yet"
 	switch {
 	case c.Watched.At.IsZero():
 	case c.Watched.Last.State == drainstatus.Unreadable:
 		message = "its drain status could not be read: " + c.Watched.Last.Reason
 	case c.Watched.Last.State == drainstatus.Drained: // one look more
-		message, after = "nothing is in flight: it is looked once more", nextLook
+		message = "nothing is in flight: it is looked once more"
 	default:
 		message = c.Watched.Last.Reason
 	}
-	return c.drains(c.waits(v1alpha1.WaitingForRequests, message, after))
+	return c.drains(c.waits(v1alpha1.WaitingForRequests, message, 0))
 }
 
 // staysIn puts a pod into rotation again where it is out, and ends its hold
@@ -289,7 +286,7 @@ func (c course) releases(why HoldEnd, reason, message string) Step {
 	if want := c.condition(v1alpha1.PodDrained, status, reason, message); c.renewal(want) <= 0 {
 		step.Conditions = c.changed(want)
 	}
-	step.Watch = OutOfRotation(c.Pod)
+	step.Watch = c.unseen()
 	return step
 }
 
@@ -303,9 +300,10 @@ func (c course) release(why HoldEnd) *Release {
 	return &Release{Kind: kind, GraceSeconds: c.wish.GraceSeconds, Why: why}
 }
 
-// drains has a pod looked at, and its workload told that it drains.
+// drains has a pod looked at once it gets no new work, and its workload told
+// that it drains. What a look shows before that is worth nothing.
 func (c course) drains(step Step) Step {
-	step.Watch, step.TellDraining = true, ptr.To(true)
+	step.Watch, step.TellDraining = c.unseen(), ptr.To(true)
 	return step
 }
 

@@ -35,9 +35,14 @@ func (c course) unseenFrom() time.Time {
 	return left.Add(granularity + c.propagation())
 }
 
+// unseen says that a pod gets no new work any more.
+func (c course) unseen() bool {
+	return OutOfRotation(c.Pod) && !c.now.Before(c.unseenFrom())
+}
+
 func (c course) propagation() time.Duration {
-	if s := c.Policy.Spec.PreStop.PropagationSeconds; s != nil {
-		return time.Duration(*s) * time.Second
+	if c.Policy != nil && c.Policy.Spec.PreStop.PropagationSeconds != nil {
+		return time.Duration(*c.Policy.Spec.PreStop.PropagationSeconds) * time.Second
 	}
 	return defaultPropagation
 }
