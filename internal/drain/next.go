@@ -110,7 +110,7 @@ func (c course) noLongerHeld() (Step, bool) {
 		return c.staysIn(EndNotHeld), true
 	}
 	step := c.asItIs(tryAgain)
-	step.Release = c.release(EndNotHeld)
+	step.Release, step.Message = c.release(EndNotHeld), messageNotHeld
 	return step, true
 }
 
@@ -232,7 +232,7 @@ func (c course) staysIn(end HoldEnd) Step {
 	}
 	if beingHeld(c.Pod) {
 		step.Conditions = append(step.Conditions, c.condition(v1alpha1.PodDrained, corev1.ConditionFalse, ReasonNotHeld, ""))
-		step.Ended = end
+		step.Ended, step.Message = end, endMessages[end]
 	}
 	if out || c.justEnded(asked) {
 		step.TellDraining = ptr.To(false)
