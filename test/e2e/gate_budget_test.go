@@ -71,7 +71,7 @@ var _ = Describe("A disruption budget of n-1", func() {
 
 var _ = Describe("A hold", func() {
 	It("of a session that never ends, or of a status that died, ends at its bound", func(ctx SpecContext) {
-		const bound = 15 * time.Second
+		const bound = 20 * time.Second
 		ns := env.NewNamespace(ctx, nil)
 		policy := func(name string, then v1alpha1.OnStatusFailure) *framework.PolicyBuilder {
 			return framework.Policy(name).Propagation(1, 2).HoldDeletion(int32(bound.Seconds())).MaxHold(4).OnStatusFailure(then)
