@@ -18,6 +18,7 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // Metrics are pages of the operator's replicas.
@@ -43,7 +44,7 @@ func (n *Namespace) metricsToken(ctx context.Context) string {
 		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: n.Name, Name: "default"}},
 	}
 	Expect(n.Client.Create(ctx, binding)).To(Succeed())
-	DeferCleanup(func(ctx SpecContext) error { return n.Client.Delete(ctx, binding) }, NodeTimeout(short))
+	DeferCleanup(func(ctx SpecContext) error { return client.IgnoreNotFound(n.Client.Delete(ctx, binding)) }, NodeTimeout(short))
 	token, err := n.Kube.CoreV1().ServiceAccounts(n.Name).CreateToken(ctx, "default", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 	Expect(err).NotTo(HaveOccurred())
 	return token.Status.Token

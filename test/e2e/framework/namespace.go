@@ -8,6 +8,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -72,6 +73,9 @@ func (e *Env) RemoveLeftovers(ctx context.Context) {
 	GinkgoHelper()
 	Expect(e.removeRoles(ctx)).To(Succeed())
 	Expect(e.removeSources(ctx)).To(Succeed())
+	for _, kind := range []client.Object{&corev1.Node{}, &schedulingv1.PriorityClass{}} {
+		Expect(e.Client.DeleteAllOf(ctx, kind, client.HasLabels{labelSuite})).To(Succeed())
+	}
 	var found corev1.NamespaceList
 	Expect(e.Client.List(ctx, &found, client.HasLabels{labelSuite})).To(Succeed())
 	for _, ns := range found.Items {
