@@ -66,11 +66,12 @@ func start(args []string) error {
 	return run(ctrl.SetupSignalHandler(), config, o)
 }
 
-// run runs the operator until the context ends.
-func run(ctx context.Context, config *rest.Config, o options) error {
+// run runs the operator until it is told to end, and for a little longer.
+func run(told context.Context, config *rest.Config, o options) error {
+	ctx := later(told, partingTime)
 	serving := &certs.Serving{}
 	scheme := newScheme()
-	mgr, err := newManager(config, scheme, serving, o)
+	mgr, err := newManager(told, config, scheme, serving, o)
 	if err != nil {
 		return err
 	}
@@ -85,7 +86,7 @@ func run(ctx context.Context, config *rest.Config, o options) error {
 		func() error { return addRegistration(mgr, policies, o) },
 		func() error { return addRotator(mgr, o) },
 		func() error { return addControllers(ctx, mgr, options, o) },
-		func() error { return addHealth(ctx, mgr, serving) },
+		func() error { return addHealth(told, mgr, serving) },
 	} {
 		if err := add(); err != nil {
 			return err
