@@ -16,6 +16,7 @@ import (
 	"github.com/drain-operator/drain-operator/internal/condition"
 	"github.com/drain-operator/drain-operator/internal/registration"
 	"github.com/drain-operator/drain-operator/test/integration/framework"
+	"github.com/drain-operator/drain-operator/test/perf"
 	"github.com/drain-operator/drain-operator/test/perf/fleet"
 )
 
@@ -23,7 +24,7 @@ const (
 	// settle is how long nothing is measured after a start.
 	settle = 10 * time.Second
 	// resting is how long the operator is watched at rest.
-	resting = 2 * time.Minute
+	resting = 90 * time.Second
 	// sampled is how often its memory is looked at meanwhile.
 	sampled = time.Second
 )
@@ -38,6 +39,11 @@ func (b *bench) grow(ctx context.Context, m *measured) error {
 	defer statuses.stop()
 	if _, err := statuses.await(ctx, b.process.Alive, policies, "policies that work", works(b.pods)); err != nil {
 		return err
+	}
+	if b.pods == 0 {
+		if err := b.tellRegistrations(); err != nil {
+			return err
+		}
 	}
 	running, err := b.followRunning(ctx)
 	if err != nil {
@@ -67,6 +73,20 @@ func (b *bench) grow(ctx context.Context, m *measured) error {
 	u, err := b.process.Use()
 	m.creating = u
 	return err
+}
+
+// tellRegistrations says how often the webhook was registered anew while the
+// policies came.
+func (b *bench) tellRegistrations() error {
+	seen, err := readAudit(b.audit, b.process.Started, time.Now())
+	if err != nil {
+		return err
+	}
+	b.tell(perf.Figure{
+		What:  fmt.Sprintf("registrations of the webhook while %d policies came", policies),
+		Value: float64(seen[writes]["patch mutatingwebhookconfigurations"]), Unit: "writes", Samples: 1,
+	})
+	return nil
 }
 
 func (b *bench) createPod(ctx context.Context, w fleet.Workload, number int) error {
@@ -164,7 +184,7 @@ func (b *bench) warm(ctx context.Context, m *measured) error {
 	}
 	m.warmReady = b.process.ReadyAfter
 	visited := map[string]string{"controller": "drainpolicy"}
-	err := wait.PollUntilContextTimeout(ctx, 10*glance, timeout, true, func(context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(ctx, 25*glance, timeout, true, func(context.Context) (bool, error) {
 		page, err := b.process.Page()
 		if err != nil {
 			return false, err
