@@ -24,7 +24,7 @@ const (
 	// settle is how long nothing is measured after a start.
 	settle = 10 * time.Second
 	// resting is how long the operator is watched at rest.
-	resting = 90 * time.Second
+	resting = time.Minute
 	// sampled is how often its memory is looked at meanwhile.
 	sampled = time.Second
 )
@@ -70,8 +70,8 @@ func (b *bench) grow(ctx context.Context, m *measured) error {
 	if _, err := statuses.await(ctx, b.process.Alive, policies, "policies that count their pods", works(perPolicy)); err != nil {
 		return err
 	}
-	u, err := b.process.Use()
-	m.creating = u
+	m.creating, err = b.process.Use()
+	b.say("%.0f pods a second, %.0f MiB at the peak", m.perSecond, m.creating.Peak)
 	return err
 }
 
@@ -137,6 +137,7 @@ func (b *bench) cold(ctx context.Context, m *measured) error {
 		return err
 	}
 	m.coldUse, err = b.process.Use()
+	b.say("ready after %v, all statuses after %v, %.0f MiB at the peak", m.coldReady, m.coldJudged, m.coldUse.Peak)
 	return err
 }
 
@@ -195,6 +196,7 @@ func (b *bench) warm(ctx context.Context, m *measured) error {
 		return fmt.Errorf("waiting until the operator has visited all policies: %w", err)
 	}
 	m.warmVisited = time.Since(b.process.Started)
+	b.say("ready after %v, all policies visited after %v", m.warmReady, m.warmVisited)
 	if err := sleep(ctx, settle); err != nil {
 		return err
 	}
