@@ -1,7 +1,7 @@
 """Servers for the tests, of the standard library alone: an application behind
 drain.py, WSGI or ASGI, in one or more forked worker processes on one socket.
 
-    host.py wsgi|asgi --address HOST:PORT [--status HOST:PORT] [--workers N] [--preload]
+    host.py wsgi|asgi --address HOST:PORT --status HOST:PORT --folder DIR [--workers N] [--preload]
 
 The application answers /work?ms=N with the worker's process id at once and
 "done" after N ms, /events with an event stream until the client is gone, and
@@ -13,7 +13,6 @@ import asyncio
 import collections
 import os
 import pathlib
-import signal
 import socket
 import socketserver
 import sys
@@ -96,7 +95,7 @@ class WSGIServer(socketserver.ThreadingMixIn, wsgiref.simple_server.WSGIServer):
         pass
 
 
-def serve_wsgi(listener, app, _address):
+def serve_wsgi(listener, app):
     server = WSGIServer(listener.getsockname(), Handler, bind_and_activate=False)
     server.socket.close()
     server.socket = listener
@@ -154,7 +153,7 @@ class Exchange:
             headers = [*message["headers"], (b"transfer-encoding", b"chunked")]
             headers = [h for h in headers if h[0].lower() != b"content-length"]
             self.close = (b"connection", b"close") in headers
-            head = b"HTTP/1.1 %d .\r\n" % message["status"]
+            head = b"HTTP/1.1 %d OK\r\n" % message["status"]
             self.writer.write(head + b"".join(b"%s: %s\r\n" % h for h in headers) + b"\r\n")
         else:
             body, more = message.get("body", b""), message.get("more_body", False)
@@ -204,7 +203,7 @@ async def start_up(app):
     return task
 
 
-def serve_asgi(listener, app, _address):
+def serve_asgi(listener, app):
     async def run():
         lifespan = await start_up(app)
         server = await asyncio.start_server(lambda r, w: serve_connection(app, r, w), sock=listener)
@@ -217,20 +216,21 @@ def serve_asgi(listener, app, _address):
 # --- Workers ---------------------------------------------------------------
 
 
-def build(kind, address):
+def build(arguments):
     """The application, as a server imports it."""
-    if kind == "wsgi":
-        return drain.WSGI(wsgi_app)
-    return drain.ASGI(asgi_app, address=address)
+    counts = drain.Drain(directory=arguments.folder)
+    if arguments.kind == "wsgi":
+        return drain.WSGI(wsgi_app, counts)
+    return drain.ASGI(asgi_app, counts, address=arguments.status)
 
 
 def work(arguments, listener, app):
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    app = app or build(arguments.kind, arguments.status)
-    if arguments.kind == "wsgi" and arguments.status:
-        drain.listen(None, *arguments.status)
-    serve = serve_wsgi if arguments.kind == "wsgi" else serve_asgi
-    serve(listener, app, arguments.status)
+    app = app or build(arguments)
+    if arguments.kind == "wsgi":
+        drain.listen(app.drain, *arguments.status)
+        serve_wsgi(listener, app)
+    else:
+        serve_asgi(listener, app)
 
 
 def address(text):
@@ -242,31 +242,21 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("kind", choices=["wsgi", "asgi"])
     parser.add_argument("--address", type=address, required=True)
-    parser.add_argument("--status", type=address)
+    parser.add_argument("--status", type=address, required=True)
+    parser.add_argument("--folder", required=True, help="of the file that the workers share")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--preload", action="store_true", help="load the application before the fork")
     arguments = parser.parse_args()
 
     listener = socket.create_server(arguments.address, backlog=128)
-    app = build(arguments.kind, arguments.status) if arguments.preload else None
-    children = []
+    app = build(arguments) if arguments.preload else None
     for _ in range(arguments.workers):
-        if (child := os.fork()) == 0:
+        if os.fork() == 0:
             work(arguments, listener, app)
             os._exit(0)
-        children.append(child)
     listener.close()
-
-    def stop(*_):
-        for child in children:
-            try:
-                os.kill(child, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-
-    signal.signal(signal.SIGTERM, stop)
-    for child in children:
-        os.waitpid(child, 0)
+    for _ in range(arguments.workers):
+        os.wait()
 
 
 if __name__ == "__main__":
