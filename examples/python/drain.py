@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import dataclasses
 import fcntl
 import functools
@@ -213,6 +214,7 @@ class _Counts:
 @functools.cache
 def _counts(path: str) -> _Counts:
     """One per file and process: a second one would share its locks."""
+    _sweep(path)
     return _Counts(path)
 
 
@@ -220,11 +222,35 @@ def _path(name: str, directory: str | None) -> str:
     """The file that this server's workers have in common: that of their parent,
     or their own where there is none in this container."""
     pid = os.getppid() or os.getpid()
-    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-        started = file.read().rpartition(")")[2].split()[19]  # field 22, see proc(5)
     namespace = os.stat("/proc/self/ns/pid").st_ino  # containers can share /dev/shm
-    file_name = f"drain-{os.geteuid()}-{namespace}-{pid}-{started}-{name}"
+    file_name = f"drain-{os.geteuid()}-{namespace}-{pid}-{_started(pid)}-{name}"
     return os.path.join(directory or _writable(), file_name)
+
+
+def _started(pid: int) -> str:
+    """When a process began, in ticks since the boot: field 22 of proc(5)."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+        return file.read().rpartition(")")[2].split()[19]
+
+
+def _sweep(path: str) -> None:
+    """Remove the files of parents that are gone. A worker that outlives its
+    parent keeps what it has open, and no new ones come."""
+    directory, own = os.path.split(path)
+    for name in os.listdir(directory):
+        parts = name.split("-", 5)
+        if len(parts) == 6 and parts[:3] == own.split("-")[:3] and _is_gone(*parts[3:5]):
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(directory, name))
+
+
+def _is_gone(pid: str, started: str) -> bool:
+    try:
+        return _started(int(pid)) != started
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    except (OSError, ValueError):
+        return False
 
 
 def _writable() -> str:

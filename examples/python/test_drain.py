@@ -83,6 +83,20 @@ class TestCounts(Case):
                 drain.Drain("link", directory=theirs)
 
 
+    def test_files_of_parents_that_are_gone_go(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = drain._path("x", folder)
+            start, parent, began = path.removesuffix("-x").rsplit("-", 2)
+            foreign = os.path.join(folder, "drain-0-1-999999999-1-x")  # of another container
+            gone = [f"{start}-999999999-1-x", f"{start}-{parent}-{int(began) + 1}-x"]
+            kept = [f"{start}-{parent}-{began}-y", f"{start}-x-1-x", foreign]
+            for each in gone + kept:
+                open(each, "w").close()
+            drain.Drain("x", directory=folder)
+            left = {os.path.join(folder, name) for name in os.listdir(folder)}
+            self.assertEqual(left, {path, *kept})
+
+
 class TestProcesses(Case):
     """A child counts something, and is killed."""
 
