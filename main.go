@@ -69,11 +69,12 @@ func start(args []string) error {
 	return run(ctrl.SetupSignalHandler(), config, o)
 }
 
-// run runs the operator until the context ends.
-func run(ctx context.Context, config *rest.Config, o options) error {
+// run runs the operator until it is told to end, and for a little longer.
+func run(told context.Context, config *rest.Config, o options) error {
+	ctx := later(told, partingTime)
 	serving := &certs.Serving{Accept: o.acceptCert()}
 	scheme := newScheme()
-	mgr, err := newManager(config, scheme, serving, o)
+	mgr, err := newManager(told, config, scheme, serving, o)
 	if err != nil {
 		return err
 	}
@@ -104,7 +105,7 @@ func run(ctx context.Context, config *rest.Config, o options) error {
 		func() error { return addRotator(mgr, o) },
 		func() error { return addControllers(ctx, mgr, options, facts, held, o) },
 		func() error { return addReadiness(mgr, held) },
-		func() error { return addHealth(ctx, mgr, serving) },
+		func() error { return addHealth(told, mgr, serving) },
 	} {
 		if err := add(); err != nil {
 			return err

@@ -39,7 +39,7 @@ import (
 // +kubebuilder:rbac:groups=events.k8s.io,namespace=drain-operator-system,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups="",namespace=drain-operator-system,resources=events,verbs=create;patch
 
-func newManager(config *rest.Config, scheme *runtime.Scheme, serving *certs.Serving, o options) (manager.Manager, error) {
+func newManager(told context.Context, config *rest.Config, scheme *runtime.Scheme, serving *certs.Serving, o options) (manager.Manager, error) {
 	ceilings, err := o.ceilings()
 	if err != nil {
 		return nil, err
@@ -54,11 +54,11 @@ func newManager(config *rest.Config, scheme *runtime.Scheme, serving *certs.Serv
 			SecureServing:  true,
 			FilterProvider: filters.WithAuthenticationAndAuthorization,
 		},
-		WebhookServer: ctrlwebhook.NewServer(ctrlwebhook.Options{
+		WebhookServer: partingServer{told: told, Server: ctrlwebhook.NewServer(ctrlwebhook.Options{
 			Host:    o.listenHost(),
 			Port:    o.webhookPort,
 			TLSOpts: []func(*tls.Config){func(c *tls.Config) { c.GetCertificate = serving.GetCertificate }},
-		}),
+		})},
 		LeaderElection:          o.leaderElect,
 		LeaderElectionID:        leaseName,
 		LeaderElectionNamespace: o.namespace,
@@ -102,9 +102,10 @@ func byName(name string) fields.Selector {
 }
 
 // addHealth makes the operator ready when it can answer: the cache is synced,
-// a certificate is loaded, and the webhook server takes connections.
-func addHealth(ctx context.Context, mgr manager.Manager, serving *certs.Serving) error {
-	if _, err := mgr.GetCache().GetInformer(ctx, &v1alpha1.DrainPolicy{}, cache.BlockUntilSynced(false)); err != nil {
+// a certificate is loaded, and the webhook server takes connections. It is not
+// any more from when it is told to end.
+func addHealth(told context.Context, mgr manager.Manager, serving *certs.Serving) error {
+	if _, err := mgr.GetCache().GetInformer(told, &v1alpha1.DrainPolicy{}, cache.BlockUntilSynced(false)); err != nil {
 		return fmt.Errorf("watching policies: %w", err)
 	}
 	synced := &cacheSynced{}
@@ -114,7 +115,7 @@ func addHealth(ctx context.Context, mgr manager.Manager, serving *certs.Serving)
 		mgr.AddReadyzCheck("cache", synced.check),
 		mgr.AddReadyzCheck("certificate", serving.Check),
 		mgr.AddReadyzCheck("webhook", mgr.GetWebhookServer().StartedChecker()),
-		mgr.AddReadyzCheck("not-stopping", func(*http.Request) error { return context.Cause(ctx) }),
+		mgr.AddReadyzCheck("not-stopping", func(*http.Request) error { return context.Cause(told) }),
 	)
 }
 

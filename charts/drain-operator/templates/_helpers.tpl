@@ -105,6 +105,9 @@ namespace: a dict with root, file, and annotations if any. config/ has the same 
 {{- if $object }}
 {{- $labels := merge (fromYaml (include "drain-operator.labels" $root)) ($object.metadata.labels | default dict) }}
 {{- $_ := set $object.metadata "labels" $labels }}
+{{- if and $root.Values.certManager.enabled (eq $object.kind "Role") }}
+{{- $_ := set $object "rules" (include "drain-operator.readsSecrets" $object.rules | fromYamlArray) }}
+{{- end }}
 {{- with $annotations }}
 {{- $_ := set $object.metadata "annotations" (merge . ($object.metadata.annotations | default dict)) }}
 {{- end }}
@@ -112,4 +115,19 @@ namespace: a dict with root, file, and annotations if any. config/ has the same 
 {{ toYaml $object }}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{/* Rules without those rights to write Secrets that nobody needs when cert-manager does. */}}
+{{- define "drain-operator.readsSecrets" -}}
+{{- $kept := list -}}
+{{- range . -}}
+{{- $verbs := .verbs -}}
+{{- if has "secrets" .resources -}}
+{{- $verbs = without .verbs "create" "update" -}}
+{{- end -}}
+{{- if $verbs -}}
+{{- $kept = append $kept (merge (dict "verbs" $verbs) (omit . "verbs")) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $kept -}}
 {{- end }}

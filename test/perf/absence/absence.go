@@ -24,9 +24,10 @@ const Group = "absence"
 const (
 	// rate of creations per second, and of deletions, in either namespace.
 	rate = 20
-	// warmUp is how long pods are made before a state begins, and window how
-	// long it is measured.
-	warmUp, window = 3 * time.Second, 20 * time.Second
+	// warmUp is how long pods are made before a state begins, window how long it
+	// is measured, and rest how long it goes on for the last answers: the end of
+	// the state must not help them.
+	warmUp, window, rest = 3 * time.Second, 20 * time.Second, 3 * time.Second
 	// app is the label of the pods, and the policy's name.
 	app = "web"
 
@@ -104,19 +105,20 @@ func (b *bench) hold(ctx context.Context, s state) (from, to time.Time, err erro
 	end, err := s.begin(ctx)
 	if err == nil {
 		b.say("%s, for %s", s.what, window)
-		err = wait(ctx, window)
+		err = wait(ctx, window+rest)
 	}
-	to = time.Now()
+	to = from.Add(window)
 	if end != nil {
 		err = errors.Join(err, end(context.WithoutCancel(ctx)))
 	}
 	if err != nil {
 		return from, to, err
 	}
+	ended := time.Now()
 	if err := b.with.AwaitInjection(ctx, creations.Pod(app, app), func(*corev1.Pod) bool { return true }); err != nil {
 		return from, to, err
 	}
-	b.say("%s: pods are injected %.1f s after its end", s.what, time.Since(to).Seconds())
+	b.say("%s: over; pods are injected %.1f s after the operator could be back", s.what, time.Since(ended).Seconds())
 	return from, to, nil
 }
 

@@ -17,7 +17,7 @@ type state struct {
 }
 
 // blackHoleMax is when a black hole ends by itself, should nobody end it.
-const blackHoleMax = window + 20*time.Second
+const blackHoleMax = window + rest + 17*time.Second
 
 func (b *bench) states() []state {
 	return []state{

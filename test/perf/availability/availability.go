@@ -104,6 +104,11 @@ func (b *bench) measure(ctx context.Context, p phase) (f found, err error) {
 		}
 		defer func() { err = errors.Join(err, restore(context.WithoutCancel(ctx))) }()
 	}
+	if p.renewed {
+		if err := b.RenewCertificate(ctx); err != nil {
+			return f, err
+		}
+	}
 	if err := b.awaitInjected(ctx); err != nil {
 		return f, err
 	}

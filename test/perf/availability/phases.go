@@ -14,8 +14,10 @@ import (
 // phase is something that goes on while pods are made.
 type phase struct {
 	what string
-	// args are further flags of the operator in this phase.
-	args []string
+	// args are further flags of the operator in this phase, and renewed says that
+	// it begins with a certificate that was made with them.
+	args    []string
+	renewed bool
 	// mayMiss: the operator is hurt in a way in which no webhook that fails open
 	// could keep every pod.
 	mayMiss bool
@@ -36,9 +38,10 @@ func (b *bench) phases() []phase {
 		{what: "rolling restart", run: func(ctx context.Context) error { return errors.Join(b.Restart(ctx), b.AwaitRollout(ctx)) }},
 		{what: "leader deleted", run: b.deleteLeader},
 		{
-			what: "certificate rotated",
-			args: []string{fmt.Sprintf("--cert-validity=%s", validity), fmt.Sprintf("--cert-overlap=%s", overlap)},
-			run:  func(ctx context.Context) error { return b.AwaitRotation(ctx, rotationMax) },
+			what:    "certificate rotated",
+			renewed: true,
+			args:    []string{fmt.Sprintf("--cert-validity=%s", validity), fmt.Sprintf("--cert-overlap=%s", overlap)},
+			run:     func(ctx context.Context) error { return b.AwaitRotation(ctx, rotationMax) },
 		},
 		{what: "certificate deleted", mayMiss: true, run: func(ctx context.Context) error { return errors.Join(b.DeleteCertificate(ctx), b.awaitInjected(ctx)) }},
 		{what: "leader killed", mayMiss: true, run: b.killLeader},

@@ -50,6 +50,26 @@ func (o Operator) DeleteCertificate(ctx context.Context) error {
 	return client.IgnoreNotFound(o.Client.Delete(ctx, s))
 }
 
+// RenewCertificate has the operator make a new certificate, and returns when
+// there is one.
+func (o Operator) RenewCertificate(ctx context.Context) error {
+	before, err := o.certificate(ctx)
+	if err != nil {
+		return err
+	}
+	if err := o.DeleteCertificate(ctx); err != nil {
+		return err
+	}
+	err = wait.PollUntilContextTimeout(ctx, glance, rolloutTimeout, true, func(ctx context.Context) (bool, error) {
+		s, err := o.certificate(ctx)
+		return err == nil && s.UID != before.UID && len(s.Data[certs.KeyCert]) > 0, client.IgnoreNotFound(err)
+	})
+	if err != nil {
+		return fmt.Errorf("waiting for a new certificate: %w", err)
+	}
+	return nil
+}
+
 func (o Operator) certificate(ctx context.Context) (*corev1.Secret, error) {
 	s := &corev1.Secret{}
 	if err := o.Client.Get(ctx, certificate, s); err != nil {

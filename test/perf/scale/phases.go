@@ -16,6 +16,7 @@ import (
 	"github.com/drain-operator/drain-operator/internal/condition"
 	"github.com/drain-operator/drain-operator/internal/registration"
 	"github.com/drain-operator/drain-operator/test/integration/framework"
+	"github.com/drain-operator/drain-operator/test/perf"
 	"github.com/drain-operator/drain-operator/test/perf/audit"
 	"github.com/drain-operator/drain-operator/test/perf/fleet"
 )
@@ -24,7 +25,7 @@ const (
 	// settle is how long nothing is measured after a start.
 	settle = 10 * time.Second
 	// resting is how long the operator is watched at rest.
-	resting = 2 * time.Minute
+	resting = time.Minute
 	// sampled is how often its memory is looked at meanwhile.
 	sampled = time.Second
 )
@@ -39,6 +40,11 @@ func (b *bench) grow(ctx context.Context, m *measured) error {
 	defer statuses.stop()
 	if _, err := statuses.await(ctx, b.process.Alive, policies, "policies that work", works(b.pods)); err != nil {
 		return err
+	}
+	if b.pods == 0 {
+		if err := b.tellRegistrations(); err != nil {
+			return err
+		}
 	}
 	running, err := b.followRunning(ctx)
 	if err != nil {
@@ -65,9 +71,23 @@ func (b *bench) grow(ctx context.Context, m *measured) error {
 	if _, err := statuses.await(ctx, b.process.Alive, policies, "policies that count their pods", works(perPolicy)); err != nil {
 		return err
 	}
-	u, err := b.process.Use()
-	m.creating = u
+	m.creating, err = b.process.Use()
+	b.say("%.0f pods a second, %.0f MiB at the peak", m.perSecond, m.creating.Peak)
 	return err
+}
+
+// tellRegistrations says how often the webhook was registered anew while the
+// policies came.
+func (b *bench) tellRegistrations() error {
+	seen, err := readAudit(b.audit, b.process.Started, time.Now())
+	if err != nil {
+		return err
+	}
+	b.tell(perf.Figure{
+		What:  fmt.Sprintf("registrations of the webhook while %d policies came", policies),
+		Value: float64(seen[writes]["patch mutatingwebhookconfigurations"]), Unit: "writes", Samples: 1,
+	})
+	return nil
 }
 
 func (b *bench) createPod(ctx context.Context, w fleet.Workload, number int) error {
@@ -118,6 +138,7 @@ func (b *bench) cold(ctx context.Context, m *measured) error {
 		return err
 	}
 	m.coldUse, err = b.process.Use()
+	b.say("ready after %v, all statuses after %v, %.0f MiB at the peak", m.coldReady, m.coldJudged, m.coldUse.Peak)
 	return err
 }
 
@@ -165,7 +186,7 @@ func (b *bench) warm(ctx context.Context, m *measured) error {
 	}
 	m.warmReady = b.process.ReadyAfter
 	visited := map[string]string{"controller": "drainpolicy"}
-	err := wait.PollUntilContextTimeout(ctx, 10*glance, timeout, true, func(context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(ctx, 25*glance, timeout, true, func(context.Context) (bool, error) {
 		page, err := b.process.Page()
 		if err != nil {
 			return false, err
@@ -176,6 +197,7 @@ func (b *bench) warm(ctx context.Context, m *measured) error {
 		return fmt.Errorf("waiting until the operator has visited all policies: %w", err)
 	}
 	m.warmVisited = time.Since(b.process.Started)
+	b.say("ready after %v, all policies visited after %v", m.warmReady, m.warmVisited)
 	if err := sleep(ctx, settle); err != nil {
 		return err
 	}
