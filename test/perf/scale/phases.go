@@ -79,13 +79,13 @@ func (b *bench) grow(ctx context.Context, m *measured) error {
 // tellRegistrations says how often the webhook was registered anew while the
 // policies came.
 func (b *bench) tellRegistrations() error {
-	seen, err := readAudit(b.audit, b.process.Started, time.Now())
+	seen, err := audit.Read(b.audit, b.process.Started, time.Now())
 	if err != nil {
 		return err
 	}
 	b.tell(perf.Figure{
 		What:  fmt.Sprintf("registrations of the webhook while %d policies came", policies),
-		Value: float64(seen[writes]["patch mutatingwebhookconfigurations"]), Unit: "writes", Samples: 1,
+		Value: float64(seen[audit.Writes]["patch mutatingwebhookconfigurations"]), Unit: "writes", Samples: 1,
 	})
 	return nil
 }
