@@ -117,7 +117,8 @@ var _ = Describe("A pod under hold Deletion", func() {
 		sessions["stays"].ExpectUnderWay()
 	}, usual)
 
-	It("goes at once when its node is gone, and when a pod of higher priority needs its place", func(ctx SpecContext) {
+	// Pod garbage collection takes a minute: it begins early.
+	It("goes at once when its node is gone, and when a pod of higher priority needs its place", SpecPriority(1), func(ctx SpecContext) {
 		ns := env.NewNamespace(ctx, nil)
 		runHolding(ctx, ns, holding("web"), "real")
 		drains := ns.WatchDrains(ctx, "web")
