@@ -35,8 +35,10 @@ func (c course) unseenFrom() time.Time {
 	return left.Add(granularity + c.propagation())
 }
 
-func (c course) propagation() time.Duration {
-	if s := c.Policy.Spec.PreStop.PropagationSeconds; s != nil {
+func (c course) propagation() time.Duration { return propagation(c.Policy) }
+
+func propagation(p *v1alpha1.DrainPolicy) time.Duration {
+	if s := p.Spec.PreStop.PropagationSeconds; s != nil {
 		return time.Duration(*s) * time.Second
 	}
 	return defaultPropagation
