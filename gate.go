@@ -35,7 +35,9 @@ type memory struct {
 
 // holding is what webhook and controllers share to hold deletions.
 type holding struct {
-	pods   write.Pods
+	pods write.Pods
+	// leader writes to pods only as it knows them.
+	leader write.Pods
 	wishes *gate.Recorder
 	// token of a pod, which authorizes notifications.
 	token func(context.Context, *corev1.Pod) string
@@ -59,7 +61,7 @@ func addGate(ctx context.Context, mgr ctrl.Manager, facts memory) (holding, erro
 	if err != nil {
 		return holding{}, fmt.Errorf("registering metrics: %w", err)
 	}
-	h := holding{pods: write.New(clients.CoreV1()), token: tokens(clients)}
+	h := holding{pods: write.New(clients.CoreV1()), leader: write.AsKnown(clients.CoreV1()), token: tokens(clients)}
 	h.wishes = gate.NewRecorder(h.pods, func(r gate.RecordResult) { answers.Recorded(string(r)) })
 	mgr.GetWebhookServer().Register(registration.GatePath, &gate.Handler{
 		Facts:      facts,
@@ -107,7 +109,7 @@ func holdOptions(facts memory, h holding) (controllers.HoldOptions, error) {
 		Policy:               facts.Policy,
 		NamespaceTerminating: facts.NamespaceTerminating,
 		Releasing:            facts.Releasing,
-		Pods:                 h.pods,
+		Pods:                 h.leader,
 		Prober:               probe.New(probe.Options{Asked: probes.Asked, Token: h.token}),
 		Metrics:              holds,
 	}, nil

@@ -1,6 +1,6 @@
 // Command drain-operator runs the operator: the injection webhook in every
 // replica, the controllers in one of them. `drain-operator check` asks a running
-// one whether it answers.
+// one whether it answers, `drain-operator release` makes it let go of all pods.
 package main
 
 import (
@@ -53,6 +53,9 @@ func main() {
 func start(args []string) error {
 	if len(args) > 0 && args[0] == "check" {
 		return check(ctrl.SetupSignalHandler(), args[1:], os.Stdout)
+	}
+	if len(args) > 0 && args[0] == "release" {
+		return release(ctrl.SetupSignalHandler(), args[1:], os.Stdout)
 	}
 	o, err := parseOptions(args)
 	if err != nil {

@@ -32,6 +32,10 @@ const (
 	// staleFor is how long a write of ours may take to come back through the
 	// cache before the pod is worked on as the cache shows it.
 	staleFor = 2 * time.Second
+
+	// outdatedFor is how long it is waited for the cache to show what somebody
+	// else has written: mostly, it comes sooner.
+	outdatedFor = 200 * time.Millisecond
 )
 
 // HoldWorld is what the HoldReconciler reads. What it returns is not changed.
@@ -76,7 +80,8 @@ type HoldObserver interface {
 // leader. All that must outlive it is in the pods' conditions; what it keeps in
 // memory, the next leader finds out again.
 type HoldReconciler struct {
-	World    HoldWorld
+	World HoldWorld
+	// Pods writes to pods only as they are known; see write.AsKnown.
 	Pods     write.Pods
 	Statuses StatusWatcher
 	Teller   Teller
@@ -86,8 +91,17 @@ type HoldReconciler struct {
 	memory holdMemory
 }
 
-// Reconcile does what is to be done with one pod now.
+// Reconcile does what is to be done with one pod now. Where the pod has changed
+// since the cache saw it, nothing is done: what came meanwhile may say otherwise.
 func (r *HoldReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	result, err := r.reconcile(ctx, request)
+	if apierrors.IsConflict(err) {
+		return ctrl.Result{RequeueAfter: outdatedFor}, nil
+	}
+	return result, err
+}
+
+func (r *HoldReconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	pod, err := r.World.Pod(ctx, request.NamespacedName)
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("reading the pod: %w", err)
@@ -102,13 +116,18 @@ func (r *HoldReconciler) Reconcile(ctx context.Context, request ctrl.Request) (c
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	step := r.next(situation)
+	step, err := r.next(ctx, situation)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
 	if step.Release != nil {
 		released, err := r.release(ctx, situation, step)
 		if released || err != nil {
 			return ctrl.Result{}, err
 		}
-		step = r.next(r.refreshed(situation)) // the budget refuses: what now?
+		if step, err = r.next(ctx, r.refreshed(situation)); err != nil { // the budget refuses: what now?
+			return ctrl.Result{}, err
+		}
 	}
 	if err := r.do(ctx, situation, step); err != nil {
 		return ctrl.Result{}, err
@@ -141,15 +160,14 @@ func (r *HoldReconciler) drop(key types.NamespacedName, but types.UID) {
 // look gathers what is known. What only held pods need is read for those only.
 func (r *HoldReconciler) look(ctx context.Context, pod *corev1.Pod) (drain.Situation, error) {
 	s := drain.Situation{Pod: pod, Releasing: r.World.Releasing(), Watched: r.Statuses.Seen(pod.UID), Refused: r.memory.refusal(pod)}
-	var errs [5]error
+	var errs [4]error
 	if name, _, ok := plan.InjectedBy(pod); ok {
 		s.Policy, errs[0] = r.World.Policy(ctx, pod.Namespace, name)
 	}
 	if _, asked := drain.WishOf(pod); asked {
 		s.NamespaceTerminating, errs[1] = r.World.NamespaceTerminating(ctx, pod.Namespace)
 		s.Owner, errs[2] = r.World.Owner(ctx, pod)
-		s.Neighbours, errs[3] = r.World.Pods(ctx, pod.Namespace)
-		s.Budgets, errs[4] = r.World.Budgets(ctx, pod.Namespace)
+		s.Budgets, errs[3] = r.World.Budgets(ctx, pod.Namespace)
 	}
 	if err := errors.Join(errs[:]...); err != nil {
 		return s, fmt.Errorf("looking at a pod that is to end: %w", err)
@@ -158,16 +176,24 @@ func (r *HoldReconciler) look(ctx context.Context, pod *corev1.Pod) (drain.Situa
 }
 
 // next decides, one pod at a time: what one takes from a disruption budget, the
-// next one must see.
-func (r *HoldReconciler) next(s drain.Situation) drain.Step {
+// next one must see. The other pods are read only now: the memory of those that
+// leave ends when the cache shows it.
+func (r *HoldReconciler) next(ctx context.Context, s drain.Situation) (drain.Step, error) {
 	r.memory.deciding.Lock()
 	defer r.memory.deciding.Unlock()
-	s.Leaving = r.memory.leaving(s.Neighbours)
-	step := drain.Next(s, r.Clock.Now())
-	if step.Leaves {
-		r.memory.leaves(s.Pod)
+	if _, asked := drain.WishOf(s.Pod); asked {
+		var err error
+		if s.Neighbours, err = r.World.Pods(ctx, s.Pod.Namespace); err != nil {
+			return drain.Step{}, fmt.Errorf("looking at the other pods: %w", err)
+		}
 	}
-	return step
+	now := r.Clock.Now()
+	s.Leaving = r.memory.leaving(s.Neighbours, s.Pod.UID, now)
+	step := drain.Next(s, now)
+	if step.Leaves {
+		r.memory.leaves(s.Pod, now)
+	}
+	return step, nil
 }
 
 // release asks for the pod's end. It returns false when its disruption budget
@@ -182,7 +208,7 @@ func (r *HoldReconciler) release(ctx context.Context, s drain.Situation, step dr
 		return false, fmt.Errorf("releasing the pod: %w", err)
 	}
 	logf.FromContext(ctx).Info("released", "why", step.Release.Why, "as", step.Release.Kind, "policy", nameOf(s.Policy))
-	r.memory.leaves(s.Pod)
+	r.memory.leaves(s.Pod, r.Clock.Now())
 	r.memory.wrote(s.Pod, r.Clock.Now())
 	r.ended(s, step.Release.Why, step.Message)
 	return true, nil
@@ -197,7 +223,7 @@ func (r *HoldReconciler) refreshed(s drain.Situation) drain.Situation {
 func (r *HoldReconciler) do(ctx context.Context, s drain.Situation, step drain.Step) error {
 	if len(step.Conditions) > 0 {
 		if err := r.Pods.SetConditions(ctx, s.Pod, step.Conditions); err != nil {
-			r.memory.stays(s.Pod, step.Leaves)
+			r.memory.failed(s.Pod)
 			return fmt.Errorf("writing the pod's conditions: %w", err)
 		}
 		r.memory.wrote(s.Pod, r.Clock.Now())

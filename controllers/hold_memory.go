@@ -21,8 +21,19 @@ type holdMemory struct {
 	mu   sync.Mutex
 	kept map[types.NamespacedName]*heldPod
 	// gone are pods that were taken out of rotation or let go, by UID.
-	gone map[types.UID]bool
+	gone map[types.UID]leaver
 }
+
+// leaver is a pod that no longer counts as available.
+type leaver struct {
+	at time.Time
+	// failed says that its write may not have been done: it is to be tried again.
+	failed bool
+}
+
+// leavingFor is how long a pod counts as leaving that the cache shows as it was:
+// the write was not done, or was taken back before the cache showed it.
+const leavingFor = 10 * time.Second
 
 // heldPod is what is kept of one pod.
 type heldPod struct {
@@ -41,7 +52,7 @@ type heldPod struct {
 func (m *holdMemory) of(pod *corev1.Pod) *heldPod {
 	key := client.ObjectKeyFromObject(pod)
 	if m.kept == nil {
-		m.kept, m.gone = map[types.NamespacedName]*heldPod{}, map[types.UID]bool{}
+		m.kept, m.gone = map[types.NamespacedName]*heldPod{}, map[types.UID]leaver{}
 	}
 	if m.kept[key] == nil {
 		m.kept[key] = &heldPod{pod: pod}
@@ -82,37 +93,39 @@ func (m *holdMemory) wrote(pod *corev1.Pod, now time.Time) {
 }
 
 // leaves remembers that a pod no longer counts as available.
-func (m *holdMemory) leaves(pod *corev1.Pod) {
+func (m *holdMemory) leaves(pod *corev1.Pod, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.of(pod)
-	m.gone[pod.UID] = true
+	m.gone[pod.UID] = leaver{at: now}
 }
 
-// stays takes that back, after a write that failed. A write that failed may
-// have been done all the same: then the cache will show it.
-func (m *holdMemory) stays(pod *corev1.Pod, left bool) {
+// failed remembers that the write by which a pod leaves failed. It may have been
+// done all the same: others count the pod as leaving, and it is tried again.
+func (m *holdMemory) failed(pod *corev1.Pod) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if left {
-		delete(m.gone, pod.UID)
+	if l, leaves := m.gone[pod.UID]; leaves {
+		l.failed = true
+		m.gone[pod.UID] = l
 	}
 }
 
-// leaving are those pods that left by our doing, and look as if they had not.
-func (m *holdMemory) leaving(pods []*corev1.Pod) map[types.UID]bool {
+// leaving are those of the pods that left by our doing, and look as if they had
+// not: in the eyes of the one that is decided about.
+func (m *holdMemory) leaving(pods []*corev1.Pod, decided types.UID, now time.Time) map[types.UID]bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	found := map[types.UID]bool{}
 	for _, pod := range pods {
-		if !m.gone[pod.UID] {
-			continue
+		l, left := m.gone[pod.UID]
+		switch {
+		case !left:
+		case pod.DeletionTimestamp != nil, drain.OutOfRotation(pod), now.Sub(l.at) >= leavingFor:
+			delete(m.gone, pod.UID) // the cache shows it now, or it was not done
+		case pod.UID != decided || !l.failed:
+			found[pod.UID] = true
 		}
-		if pod.DeletionTimestamp != nil || drain.OutOfRotation(pod) {
-			delete(m.gone, pod.UID) // the cache shows it now
-			continue
-		}
-		found[pod.UID] = true
 	}
 	return found
 }

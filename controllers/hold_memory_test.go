@@ -47,17 +47,22 @@ func TestMemoryOfWhoLeaves(t *testing.T) {
 	var m holdMemory
 	out := corev1.PodCondition{Type: v1alpha1.PodInRotation, Status: corev1.ConditionFalse}
 	one, two := memorised("web-1", "1", "10"), memorised("web-2", "2", "10")
-	m.leaves(one)
-	m.leaves(two)
-	m.stays(two, true) // the write failed
-	if diff := cmp.Diff(map[types.UID]bool{"1": true}, m.leaving([]*corev1.Pod{one, two})); diff != "" {
-		t.Errorf("leaving (-want +got):\n%s", diff)
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	m.leaves(one, now)
+	m.leaves(two, now)
+	m.failed(two)
+	if diff := cmp.Diff(map[types.UID]bool{"1": true, "2": true}, m.leaving([]*corev1.Pod{one, two}, "1", now)); diff != "" {
+		t.Errorf("leaving, in the eyes of the first (-want +got):\n%s", diff)
 	}
-	if got := m.leaving([]*corev1.Pod{memorised("web-1", "1", "11", out), two}); len(got) != 0 {
-		t.Errorf("leaving %v, and the cache shows it", got)
+	if diff := cmp.Diff(map[types.UID]bool{"1": true}, m.leaving([]*corev1.Pod{one, two}, "2", now)); diff != "" {
+		t.Errorf("leaving, in the eyes of the one that has to try again (-want +got):\n%s", diff)
 	}
-	if got := m.leaving([]*corev1.Pod{one, two}); len(got) != 0 {
-		t.Errorf("leaving %v, after the cache had shown it", got)
+	shown := []*corev1.Pod{memorised("web-1", "1", "11", out), two}
+	if diff := cmp.Diff(map[types.UID]bool{"2": true}, m.leaving(shown, "1", now)); diff != "" {
+		t.Errorf("leaving, once the cache shows the first (-want +got):\n%s", diff)
+	}
+	if got := m.leaving([]*corev1.Pod{one, two}, "1", now.Add(leavingFor)); len(got) != 0 {
+		t.Errorf("leaving %v, and the cache has not shown it for long", got)
 	}
 }
 

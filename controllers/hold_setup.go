@@ -24,9 +24,10 @@ type HoldOptions struct {
 	NamespaceTerminating func(ctx context.Context, namespace string) (bool, error)
 	// Releasing says that an uninstall is under way.
 	Releasing func() bool
-	Pods      write.Pods
-	Prober    *probe.Prober
-	Metrics   *telemetry.Holds
+	// Pods writes to pods only as they are known; see write.AsKnown.
+	Pods    write.Pods
+	Prober  *probe.Prober
+	Metrics *telemetry.Holds
 }
 
 func (o HoldOptions) missing() bool {

@@ -18,8 +18,12 @@ deploy: cluster-bin ## Build the images, load them and install the operator into
 
 .PHONY: undeploy
 undeploy: cluster-bin ## Remove the operator, all DrainPolicies and their CRD. Injected pods go on as they are.
-	@# The operator first: it would restore its webhook while the rest goes. The
-	@# webhook's configuration goes with its owner, the ClusterRole, or right here.
+	@# No pod may be left out of rotation by an operator that is gone.
+	-$(KUBECTL) exec -n drain-operator-system deployment/drain-operator -- /manager release --best-effort
+	@# The operator first: it would restore its webhooks while the rest goes. The
+	@# webhooks' configurations go with their owner, the ClusterRole, or right here.
 	$(KUBECTL) delete deployment -n drain-operator-system drain-operator --ignore-not-found --cascade=foreground --timeout=120s
 	$(KUBECTL) delete mutatingwebhookconfiguration drain-operator-inject --ignore-not-found
+	$(KUBECTL) delete validatingwebhookconfiguration drain-operator-gate --ignore-not-found
+	$(KUBECTL) delete lease -n drain-operator-system drain-operator-releasing --ignore-not-found
 	$(KUBECTL) delete --ignore-not-found --timeout=120s -k config/default

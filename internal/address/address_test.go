@@ -9,7 +9,7 @@ import (
 	build "github.com/drain-operator/drain-operator/internal/testing"
 )
 
-func TestOf(t *testing.T) {
+func TestPodAddress(t *testing.T) {
 	pod := func(ip string, edit func(*corev1.Pod)) *corev1.Pod {
 		p := build.MakePod("a").Obj()
 		p.Status.PodIP, p.Status.HostIP = ip, "192.0.2.1"

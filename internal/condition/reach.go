@@ -21,8 +21,10 @@ const (
 	unreachable = 3
 
 	// ReachSoon is the time to the next look while the last one has failed, or
-	// there was none; ReachLater that after one that was answered.
-	ReachSoon  = 5 * time.Second
+	// there was none.
+	ReachSoon = 5 * time.Second
+
+	// ReachLater is that after one that was answered.
 	ReachLater = time.Minute
 
 	// toldFor is how long the same failure is told: every pod says it a little

@@ -1,7 +1,7 @@
 package condition
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -48,7 +48,7 @@ func looks(r Reach, readings ...string) Reach {
 		if reading != "ok" {
 			got = drainstatus.NotReadable("%s", reading)
 		}
-		r = r.Looked(readyPod(fmt.Sprint(i)), got, now.Add(time.Duration(i)*ReachSoon))
+		r = r.Looked(readyPod(strconv.Itoa(i)), got, now.Add(time.Duration(i)*ReachSoon))
 	}
 	return r
 }

@@ -14,20 +14,37 @@ import (
 // MayLeave says whether all disruption budgets of a pod allow to take it out of
 // rotation now, and if not, which one does not and why, for people.
 //
-// A budget's status lags behind: besides it (observed, disruptionsAllowed > 0)
-// the pods themselves are counted: those that match, are Ready, not
+// A budget's status lags behind: besides it (observed, disruptionsAllowed more
+// than pods that are leaving and still Ready) the pods themselves are counted: those that match, are Ready, not
 // terminating, not leaving and not listed in the budget's disruptedPods must
-// be more than desiredHealthy. A pod that is not Ready may always leave.
+// be more than desiredHealthy. A pod that is not Ready may always leave; but if
+// only a readiness gate keeps it from being so, as with one that was put into
+// rotation a moment ago, then the others must be enough.
 func MayLeave(pod *corev1.Pod, budgets []*policyv1.PodDisruptionBudget, neighbours []*corev1.Pod, leaving map[types.UID]bool) (bool, string) {
 	if !isReady(pod) {
-		return true, ""
+		if !hasCondition(pod, corev1.ContainersReady, corev1.ConditionTrue) {
+			return true, ""
+		}
+		why := lacking(pod, budgets, neighbours, leaving)
+		return why == "", why
 	}
 	for _, b := range of(pod, budgets) {
-		if why := refuses(b, healthy(b, neighbours, leaving)); why != "" {
+		if why := refuses(b, count(b, neighbours, leaving)); why != "" {
 			return false, fmt.Sprintf("PodDisruptionBudget %s %s", b.Name, why)
 		}
 	}
 	return true, ""
+}
+
+// lacking says which budget of a pod wants more healthy pods than there are,
+// empty when none does.
+func lacking(pod *corev1.Pod, budgets []*policyv1.PodDisruptionBudget, neighbours []*corev1.Pod, leaving map[types.UID]bool) string {
+	for _, b := range of(pod, budgets) {
+		if n := count(b, neighbours, leaving); n.healthy < b.Status.DesiredHealthy {
+			return fmt.Sprintf("PodDisruptionBudget %s %s", b.Name, wants(b, n.healthy))
+		}
+	}
+	return ""
 }
 
 // of are the budgets that are also this pod's.
@@ -65,29 +82,43 @@ func syncFailed(b *policyv1.PodDisruptionBudget) bool {
 	return c != nil && c.Status == metav1.ConditionFalse && c.Reason == policyv1.SyncFailedReason
 }
 
-// refuses says why a budget allows no disruption while that many of its pods
-// are healthy, empty when it does.
-func refuses(b *policyv1.PodDisruptionBudget, healthy int32) string {
+// refuses says why a budget allows no disruption, empty when it does. Those that
+// have begun to leave, its status may not have counted.
+func refuses(b *policyv1.PodDisruptionBudget, n counted) string {
 	switch {
 	case b.Status.ObservedGeneration < b.Generation:
 		return "was changed, and its status does not tell yet"
-	case b.Status.DisruptionsAllowed <= 0:
+	case b.Status.DisruptionsAllowed <= n.leaving:
 		return "allows no disruption"
-	case healthy <= b.Status.DesiredHealthy:
-		return fmt.Sprintf("wants %d healthy pods: %d are", b.Status.DesiredHealthy, healthy)
+	case n.healthy <= b.Status.DesiredHealthy:
+		return wants(b, n.healthy)
 	}
 	return ""
 }
 
-// healthy counts the pods of a budget that serve, and are not about to stop.
-func healthy(b *policyv1.PodDisruptionBudget, neighbours []*corev1.Pod, leaving map[types.UID]bool) int32 {
-	var n int32
+func wants(b *policyv1.PodDisruptionBudget, healthy int32) string {
+	return fmt.Sprintf("wants %d healthy pods: %d are", b.Status.DesiredHealthy, healthy)
+}
+
+// counted are pods of a budget that are Ready.
+type counted struct {
+	// healthy ones serve, and are not about to stop.
+	healthy int32
+	// leaving ones have been taken out of rotation.
+	leaving int32
+}
+
+func count(b *policyv1.PodDisruptionBudget, neighbours []*corev1.Pod, leaving map[types.UID]bool) counted {
+	var n counted
 	selector := selectorOf(b)
 	for _, p := range neighbours {
 		_, evicted := b.Status.DisruptedPods[p.Name]
-		if p.Namespace == b.Namespace && selector.Matches(labels.Set(p.Labels)) && isReady(p) &&
-			p.DeletionTimestamp == nil && !OutOfRotation(p) && !leaving[p.UID] && !evicted {
-			n++
+		switch {
+		case p.Namespace != b.Namespace, p.DeletionTimestamp != nil, evicted, !isReady(p), !selector.Matches(labels.Set(p.Labels)):
+		case OutOfRotation(p), leaving[p.UID]:
+			n.leaving++
+		default:
+			n.healthy++
 		}
 	}
 	return n

@@ -13,6 +13,7 @@ import (
 
 func TestMayLeave(t *testing.T) {
 	a, b, c := inRotation("a"), inRotation("b"), inRotation("c")
+	justIn := inRotation("a").ready(corev1.ConditionFalse, 0).set(corev1.PodCondition{Type: corev1.ContainersReady, Status: corev1.ConditionTrue})
 	with := func(change func(*policyv1.PodDisruptionBudget)) *policyv1.PodDisruptionBudget {
 		p := budget(2, 1)
 		change(p)
@@ -54,12 +55,26 @@ func TestMayLeave(t *testing.T) {
 		},
 		"another is out, and the kubelet has not said so": {
 			pod: a, budgets: []*policyv1.PodDisruptionBudget{budget(2, 1)}, others: []gated{b, inRotation("c").set(taken(0))},
-			why: "PodDisruptionBudget web wants 2 healthy pods: 2 are",
+			why: "PodDisruptionBudget web allows no disruption",
 		},
 		"another was just taken out": {
 			pod: a, budgets: []*policyv1.PodDisruptionBudget{budget(2, 1)}, others: []gated{b, c},
 			leaving: map[types.UID]bool{"uid-c": true},
-			why:     "PodDisruptionBudget web wants 2 healthy pods: 2 are",
+			why:     "PodDisruptionBudget web allows no disruption",
+		},
+		"another was just taken out, and two may be": {
+			pod: a, budgets: []*policyv1.PodDisruptionBudget{budget(1, 2)}, others: []gated{b, c},
+			leaving: map[types.UID]bool{"uid-c": true},
+		},
+		"another is out, and the budget has counted it": {
+			pod: a, budgets: []*policyv1.PodDisruptionBudget{budget(1, 1)}, others: []gated{b, inRotation("c").out(0)},
+		},
+		"only the readiness gate keeps it from being Ready, the others are enough": {
+			pod: justIn, budgets: []*policyv1.PodDisruptionBudget{budget(2, 0)}, others: []gated{b, c},
+		},
+		"only the readiness gate keeps it from being Ready, the others are too few": {
+			pod: justIn, budgets: []*policyv1.PodDisruptionBudget{budget(2, 0)}, others: []gated{b, inRotation("c").out(0)},
+			why: "PodDisruptionBudget web wants 2 healthy pods: 1 are",
 		},
 		"another is terminating": {
 			pod: a, budgets: []*policyv1.PodDisruptionBudget{budget(2, 1)}, others: []gated{b, inRotation("c").terminating()},

@@ -44,8 +44,6 @@ type Watched struct {
 	// Last is the last look, At when its answer came; zero when there was none.
 	Last drainstatus.Reading
 	At   time.Time
-	// Begun is when the last look was begun.
-	Begun time.Time
 	// Drained and Unreadable count the last looks in a row that showed it so,
 	// each begun after the one before had ended.
 	Drained, Unreadable int

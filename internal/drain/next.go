@@ -15,12 +15,16 @@ const (
 	// tryAgain is the time until a budget is looked at again, or asked again.
 	tryAgain = time.Second
 
-	// nextLook is how often it is looked whether one more look is there.
-	nextLook = 200 * time.Millisecond
-
 	// cachesAgree is how much older than the wish of its controller the owner
 	// may be: it is asked for every 2 s, and wishes have whole seconds.
 	cachesAgree = 4 * time.Second
+
+	// refusedFor is how long an eviction is refused until the pod serves on.
+	refusedFor = 10 * time.Second
+
+	// toldAgain is for how long a workload whose hold has ended is told so,
+	// whenever its pod is looked at.
+	toldAgain = 30 * time.Second
 
 	// looksDrained and looksUnreadable are how many looks in a row it takes.
 	looksDrained    = 2
@@ -32,7 +36,8 @@ const (
 // Rules, in this order:
 //
 //  1. a pod that is terminating or gone, or has no readiness gate: nothing.
-//  2. no wish: in rotation (readiness gate True), and told so if it was out.
+//  2. no wish: in rotation (readiness gate True), and told so if it was out,
+//     and for some time after.
 //  3. a wish that is no longer wanted (Wanted): taken back; but not within
 //     cachesAgree of it being asked.
 //  4. the wish of a pod that is no longer held (policy gone, Observe,
@@ -41,12 +46,13 @@ const (
 //  5. past the bound, or nothing runs in it: Release.
 //  6. in rotation: out of it, if MayLeave; else wait for the budget.
 //  7. out of rotation: not before the pod is seen not Ready and
-//     propagationSeconds after that; then Release when drained for two looks
-//     in a row, the last begun after that time; or unreadable three times in
-//     a row with onStatusFailure Release.
+//     propagationSeconds after that; then it is looked at, and Release when
+//     drained for two looks in a row, or unreadable three times in a row with
+//     onStatusFailure Release.
 //  8. a Release that was refused (an Eviction, by its budget): PodDrained True,
 //     waiting for the eviction, tried again every second. Past the bound the
-//     pod serves on meanwhile. A budget that wants no healthy pod refuses only
+//     pod serves on meanwhile, and also after 10 s if its budget wants more
+//     healthy pods than there are. A budget that wants no healthy pod refuses only
 //     because this one is out of rotation: then it is deleted.
 func Next(s Situation, now time.Time) Step {
 	if s.Pod == nil || s.Pod.DeletionTimestamp != nil || !HasReadinessGate(s.Pod) {
@@ -73,6 +79,7 @@ var courseRules = []func(course) (Step, bool){
 	course.nothingRuns,
 	course.stillIn,
 	course.stillSeen,
+	course.neededAgain,
 	course.drained,
 	course.unreadable,
 }
@@ -112,15 +119,14 @@ func (c course) pastBound() (Step, bool) {
 		return Step{}, false
 	}
 	step := c.releases(EndBound, string(EndBound), "held as long as the policy allows")
-	if c.wish.Kind == Evict && c.Refused != "" && OutOfRotation(c.Pod) { // it serves on until its budget allows
-		step.Conditions = append(c.changed(c.condition(v1alpha1.PodInRotation, corev1.ConditionTrue, reasonInRotation, "")), step.Conditions...)
-		step.Watch, step.TellDraining = false, ptr.To(false)
+	if c.wish.Kind == Evict && c.Refused != "" && OutOfRotation(c.Pod) {
+		step = c.servesOn(step)
 	}
 	return step, true
 }
 
 func (c course) nothingRuns() (Step, bool) {
-	if !nothingRuns(c.Pod) {
+	if anyContainer(c.Pod, running) {
 		return Step{}, false
 	}
 	return c.releases(EndNothing, string(EndDrained), "no container runs any more"), true
@@ -155,8 +161,28 @@ func (c course) stillSeen() (Step, bool) {
 	return c.drains(c.waits(v1alpha1.WaitingForRotation, messageRotation, left)), true
 }
 
+// neededAgain: its eviction is refused for some time, since its budget wants
+// more healthy pods than there are: it serves on until it may leave. Two that
+// are out could else keep each other from being evicted.
+func (c course) neededAgain() (Step, bool) {
+	d := podCondition(c.Pod, v1alpha1.PodDrained)
+	if c.wish.Kind != Evict || c.Refused == "" || d == nil || d.Status != corev1.ConditionTrue || c.now.Sub(d.LastTransitionTime.Time) < refusedFor {
+		return Step{}, false
+	}
+	why := lacking(c.Pod, c.Budgets, c.Neighbours, c.Leaving)
+	return c.servesOn(c.waits(v1alpha1.WaitingForBudget, why, tryAgain)), why != ""
+}
+
+// servesOn puts a pod into rotation that is still to end.
+func (c course) servesOn(step Step) Step {
+	in := c.condition(v1alpha1.PodInRotation, corev1.ConditionTrue, reasonInRotation, "")
+	step.Conditions = append(c.changed(in), step.Conditions...)
+	step.Watch, step.TellDraining = false, ptr.To(false)
+	return step
+}
+
 func (c course) drained() (Step, bool) {
-	if c.Watched.Drained < looksDrained || c.Watched.Begun.Before(c.unseenFrom()) {
+	if c.Watched.Drained < looksDrained || c.Watched.DrainedSince.Before(c.unseenFrom()) {
 		return Step{}, false
 	}
 	return c.drains(c.releases(EndDrained, string(EndDrained), "drained")), true
@@ -174,17 +200,17 @@ func (c course) unreadable() (Step, bool) {
 }
 
 func (c course) waitsUntilDrained() Step {
-	message, after := "its drain status has not been read yet", time.Duration(0)
+	message := "its drain status has not been read yet"
 	switch {
 	case c.Watched.At.IsZero():
 	case c.Watched.Last.State == drainstatus.Unreadable:
 		message = "its drain status could not be read: " + c.Watched.Last.Reason
 	case c.Watched.Last.State == drainstatus.Drained: // one look more
-		message, after = "nothing is in flight: it is looked once more", nextLook
+		message = "nothing is in flight: it is looked once more"
 	default:
 		message = c.Watched.Last.Reason
 	}
-	return c.drains(c.waits(v1alpha1.WaitingForRequests, message, after))
+	return c.drains(c.waits(v1alpha1.WaitingForRequests, message, 0))
 }
 
 // staysIn puts a pod into rotation again where it is out, and ends its hold
@@ -205,10 +231,16 @@ func (c course) staysIn(end HoldEnd) Step {
 		step.Conditions = append(step.Conditions, c.condition(v1alpha1.PodDrained, corev1.ConditionFalse, ReasonNotHeld, ""))
 		step.Ended = end
 	}
-	if out {
+	if out || c.justEnded(asked) {
 		step.TellDraining = ptr.To(false)
 	}
 	return step
+}
+
+// justEnded says that a wish is none any more since a short time: whoever wrote
+// that may not have come to tell the workload.
+func (c course) justEnded(asked *corev1.PodCondition) bool {
+	return asked != nil && asked.Status == corev1.ConditionFalse && c.now.Sub(asked.LastTransitionTime.Time) < toldAgain
 }
 
 // asItIs leaves a pod as it is for a while.
@@ -254,7 +286,7 @@ func (c course) releases(why HoldEnd, reason, message string) Step {
 	if want := c.condition(v1alpha1.PodDrained, status, reason, message); c.renewal(want) <= 0 {
 		step.Conditions = c.changed(want)
 	}
-	step.Watch = OutOfRotation(c.Pod)
+	step.Watch = c.unseen()
 	return step
 }
 
@@ -268,9 +300,10 @@ func (c course) release(why HoldEnd) *Release {
 	return &Release{Kind: kind, GraceSeconds: c.wish.GraceSeconds, Why: why}
 }
 
-// drains has a pod looked at, and its workload told that it drains.
+// drains has a pod looked at once it gets no new work, and its workload told
+// that it drains. What a look shows before that is worth nothing.
 func (c course) drains(step Step) Step {
-	step.Watch, step.TellDraining = true, ptr.To(true)
+	step.Watch, step.TellDraining = c.unseen(), ptr.To(true)
 	return step
 }
 

@@ -56,21 +56,21 @@ func now(kind corev1.PodConditionType, status corev1.ConditionStatus, reason, me
 func busy(at float64) drain.Watched {
 	return drain.Watched{
 		Last: drainstatus.Reading{State: drainstatus.Busy, InFlight: 3, Reason: "3 in flight, 0 long-lived"},
-		At:   moment(at), Begun: moment(at),
+		At:   moment(at),
 	}
 }
 
 func looks(n int, first, last float64) drain.Watched {
 	return drain.Watched{
 		Last: drainstatus.Reading{State: drainstatus.Drained, Reason: "0 in flight, 0 long-lived"},
-		At:   moment(last), Begun: moment(last), Drained: n, DrainedSince: moment(first),
+		At:   moment(last), Drained: n, DrainedSince: moment(first),
 	}
 }
 
 func failures(n int, last float64) drain.Watched {
 	return drain.Watched{
 		Last: drainstatus.Reading{State: drainstatus.Unreadable, Reason: "no answer"},
-		At:   moment(last), Begun: moment(last), Unreadable: n,
+		At:   moment(last), Unreadable: n,
 	}
 }
 
@@ -111,7 +111,7 @@ func TestNext(t *testing.T) {
 	boundInRotation := bound
 	boundInRotation.Watch, boundInRotation.Began = false, true
 	rotation := func(left time.Duration) drain.Step {
-		return drain.Step{Watch: true, TellDraining: yes, WaitingFor: "Rotation", Message: rotationMessage, After: left}
+		return drain.Step{TellDraining: yes, WaitingFor: "Rotation", Message: rotationMessage, After: left}
 	}
 	drained := drain.Step{
 		Release:    releaseFor(drain.EndDrained),
@@ -130,7 +130,7 @@ func TestNext(t *testing.T) {
 				now(v1alpha1.PodInRotation, corev1.ConditionFalse, "Draining", taken(at).Message, at, at),
 				drainedFor("Rotation", rotationMessage, at, at),
 			},
-			Leaves: true, Watch: true, TellDraining: yes, Began: true,
+			Leaves: true, TellDraining: yes, Began: true,
 			WaitingFor: "Rotation", Message: rotationMessage, After: 10 * time.Second,
 		}
 	}
@@ -156,8 +156,12 @@ func TestNext(t *testing.T) {
 			s: drain.Situation{Pod: inRotation("a").out(10).held("Requests", "3", 10).Pod, Policy: policyWeb()}, at: 20,
 			want: drain.Step{Conditions: []corev1.PodCondition{in(20), drainedFor("NotHeld", "", 10, 20)}, TellDraining: no, Ended: drain.EndTakenBack},
 		},
-		"taken back already": {
+		"taken back a moment ago": {
 			s: drain.Situation{Pod: inRotation("a").set(endedWish("TakenBack", "", 9)).held("NotHeld", "", 9).Pod, Policy: policyWeb()}, at: 20,
+			want: drain.Step{TellDraining: no},
+		},
+		"taken back long ago": {
+			s: drain.Situation{Pod: inRotation("a").set(endedWish("TakenBack", "", 9)).held("NotHeld", "", 9).Pod, Policy: policyWeb()}, at: 39,
 		},
 		"a wish that cannot be read": {
 			s: drain.Situation{
@@ -199,7 +203,7 @@ func TestNext(t *testing.T) {
 		},
 		"asked this moment, and out already": {
 			s: drain.Situation{Pod: out().asked(drain.Delete, replicaSetController, 0, 19).Pod, Policy: policyWeb(), Owner: scaledUp}, at: 20,
-			want: rotation(3 * time.Second),
+			want: watched(rotation(3 * time.Second)),
 		},
 		"expired": {
 			s: drain.Situation{Pod: out().Pod, Policy: default540, Watched: looks(9, 18, 19)}, at: 300,
@@ -243,7 +247,7 @@ func TestNext(t *testing.T) {
 			want: drain.Step{
 				Release:    releaseFor(drain.EndNothing),
 				Conditions: []corev1.PodCondition{now(v1alpha1.PodDrained, corev1.ConditionTrue, "Drained", "no container runs any more", 12, 12)},
-				Watch:      true, WaitingFor: "Eviction", Message: "no container runs any more", After: time.Second,
+				WaitingFor: "Eviction", Message: "no container runs any more", After: time.Second,
 			},
 		},
 
@@ -293,26 +297,26 @@ func TestNext(t *testing.T) {
 		},
 		"just taken out, and the cache does not show it yet": {
 			s:  drain.Situation{Pod: inRotation("a").deleted().Pod, Policy: policyWeb(), Leaving: map[types.UID]bool{"uid-a": true}},
-			at: 2, want: drain.Step{Watch: true, TellDraining: yes, After: time.Second},
+			at: 2, want: drain.Step{TellDraining: yes, After: time.Second},
 		},
 
 		// 7: out of rotation.
 		"the kubelet has not said so":        {s: drain.Situation{Pod: out().ready(corev1.ConditionTrue, -9).Pod, Policy: policyWeb(), Watched: looks(9, 10, 12)}, at: 13, want: rotation(13 * time.Second)},
-		"the kubelet is dead":                {s: drain.Situation{Pod: out().ready(corev1.ConditionTrue, -9).Pod, Policy: policyWeb(), Watched: looks(9, 10, 26)}, at: 26, want: since(drained, 26)},
+		"the kubelet is dead":                {s: drain.Situation{Pod: out().ready(corev1.ConditionTrue, -9).Pod, Policy: policyWeb(), Watched: looks(2, 26, 26)}, at: 26, want: since(drained, 26)},
 		"the kubelet was late":               {s: drain.Situation{Pod: out().ready(corev1.ConditionFalse, 24).Pod, Policy: policyWeb(), Watched: looks(9, 10, 26)}, at: 26, want: rotation(4 * time.Second)},
-		"the kubelet's clock is ahead":       {s: drain.Situation{Pod: out().ready(corev1.ConditionFalse, 3600).Pod, Policy: policyWeb(), Watched: looks(9, 10, 26)}, at: 26, want: since(drained, 26)},
+		"the kubelet's clock is ahead":       {s: drain.Situation{Pod: out().ready(corev1.ConditionFalse, 3600).Pod, Policy: policyWeb(), Watched: looks(2, 26, 26)}, at: 26, want: since(drained, 26)},
 		"it was not Ready before":            {s: drain.Situation{Pod: out().ready(corev1.ConditionFalse, -9).Pod, Policy: policyWeb(), Watched: looks(9, 10, 12)}, at: 15, want: rotation(time.Second)},
 		"propagation, drained all the while": {s: drain.Situation{Pod: out().Pod, Policy: policyWeb(), Watched: looks(9, 10, 16)}, at: 16, want: rotation(time.Second)},
 		"propagation that is asked for":      {s: drain.Situation{Pod: out().Pod, Policy: patient, Watched: looks(9, 10, 16)}, at: 16, want: rotation(16 * time.Second)},
 		"propagation by default":             {s: drain.Situation{Pod: out().Pod, Policy: default5, Watched: looks(9, 10, 16)}, at: 16, want: rotation(time.Second)},
 		"not looked at yet":                  {s: drain.Situation{Pod: out().Pod, Policy: policyWeb()}, at: 17, want: requests("its drain status has not been read yet", 17, 83*time.Second)},
 		"requests in flight":                 {s: drain.Situation{Pod: out().Pod, Policy: policyWeb(), Watched: busy(19)}, at: 20, want: requests("3 in flight, 0 long-lived", 20, 80*time.Second)},
-		"drained, one look":                  {s: drain.Situation{Pod: out().Pod, Policy: policyWeb(), Watched: looks(1, 19, 19)}, at: 20, want: requests("nothing is in flight: it is looked once more", 20, 200*time.Millisecond)},
-		"drained, the last look begun while it was seen": {
-			s: drain.Situation{Pod: out().Pod, Policy: policyWeb(), Watched: looks(9, 12, 16.9)}, at: 20,
-			want: requests("nothing is in flight: it is looked once more", 20, 200*time.Millisecond),
+		"drained, one look":                  {s: drain.Situation{Pod: out().Pod, Policy: policyWeb(), Watched: looks(1, 19, 19)}, at: 20, want: requests("nothing is in flight: it is looked once more", 20, 80*time.Second)},
+		"drained, the first look begun while it was seen": {
+			s: drain.Situation{Pod: out().Pod, Policy: policyWeb(), Watched: looks(9, 16.9, 19)}, at: 20,
+			want: requests("nothing is in flight: it is looked once more", 20, 80*time.Second),
 		},
-		"drained, two looks":                        {s: drain.Situation{Pod: out().Pod, Policy: policyWeb(), Watched: looks(2, 16, 17)}, at: 20, want: drained},
+		"drained, two looks":                        {s: drain.Situation{Pod: out().Pod, Policy: policyWeb(), Watched: looks(2, 17, 18)}, at: 20, want: drained},
 		"fewer in flight, said a moment ago":        {s: drain.Situation{Pod: requestsOf("5 in flight, 0 long-lived", 19).Pod, Policy: policyWeb(), Watched: busy(19)}, at: 20, want: quiet(requests("3 in flight, 0 long-lived", 20, 29*time.Second))},
 		"fewer in flight, said a while ago":         {s: drain.Situation{Pod: requestsOf("5 in flight, 0 long-lived", 18).Pod, Policy: policyWeb(), Watched: busy(47)}, at: 48, want: since(requests("3 in flight, 0 long-lived", 48, 52*time.Second), 18)},
 		"as many in flight":                         {s: drain.Situation{Pod: requestsOf("3 in flight, 0 long-lived", 18).Pod, Policy: policyWeb(), Watched: busy(47)}, at: 48, want: quiet(requests("3 in flight, 0 long-lived", 48, 52*time.Second))},
@@ -362,6 +366,60 @@ func TestNext(t *testing.T) {
 				Watch:   true, TellDraining: yes, WaitingFor: "Eviction", Message: "drained; its end is refused: the budget", After: time.Second,
 			},
 		},
+		"an eviction that is refused since nobody is healthy, which nobody has to be": {
+			s: drain.Situation{
+				Pod: evicted(out()).Pod, Policy: policyWeb(), Watched: looks(2, 18, 19), Refused: "the budget",
+				Budgets: []*policyv1.PodDisruptionBudget{budget(0, 0)},
+			},
+			at: 20,
+			want: drain.Step{
+				Release:    releaseFor(drain.EndDrained),
+				Conditions: []corev1.PodCondition{now(v1alpha1.PodDrained, corev1.ConditionTrue, "Drained", "drained; its end is refused: the budget", 20, 20)},
+				Watch:      true, TellDraining: yes, WaitingFor: "Eviction", Message: "drained; its end is refused: the budget", After: time.Second,
+			},
+		},
+		"an eviction that is refused for 10 s, since too few are healthy": {
+			s: drain.Situation{
+				Pod:    evicted(out()).set(drainedAs(corev1.ConditionTrue, "Drained", drainedMessage, 20)).Pod,
+				Policy: policyWeb(), Watched: looks(9, 18, 29), Refused: "the budget", Budgets: []*policyv1.PodDisruptionBudget{budget(1, 0)},
+			},
+			at: 30,
+			want: drain.Step{
+				Conditions:   []corev1.PodCondition{in(30), drainedFor("Budget", "PodDisruptionBudget web wants 1 healthy pods: 0 are", 30, 30)},
+				TellDraining: no, WaitingFor: "Budget", Message: "PodDisruptionBudget web wants 1 healthy pods: 0 are", After: time.Second,
+			},
+		},
+		"an eviction that is refused for 9 s, since too few are healthy": {
+			s: drain.Situation{
+				Pod:    evicted(out()).set(drainedAs(corev1.ConditionTrue, "Drained", "drained; its end is refused: the budget", 20)).Pod,
+				Policy: policyWeb(), Watched: looks(9, 18, 28), Refused: "the budget", Budgets: []*policyv1.PodDisruptionBudget{budget(1, 0)},
+			},
+			at: 29,
+			want: drain.Step{
+				Release: &drain.Release{Kind: drain.Evict, Why: drain.EndDrained},
+				Watch:   true, TellDraining: yes, WaitingFor: "Eviction", Message: "drained; its end is refused: the budget", After: time.Second,
+			},
+		},
+		"an eviction that is refused past the bound": {
+			s: drain.Situation{Pod: evicted(out()).Pod, Policy: policyWeb(), Refused: "the budget"}, at: 100,
+			want: drain.Step{
+				Release: &drain.Release{Kind: drain.Evict, Why: drain.EndBound},
+				Conditions: []corev1.PodCondition{in(100), now(v1alpha1.PodDrained, corev1.ConditionTrue, "BoundReached",
+					"held as long as the policy allows; its end is refused: the budget", 100, 100)},
+				TellDraining: no, WaitingFor: "Eviction", Message: "held as long as the policy allows; its end is refused: the budget", After: time.Second,
+			},
+		},
+		"an eviction that no budget can ever allow": {
+			s: drain.Situation{
+				Pod: evicted(inRotation("a")).Pod, Policy: policyWeb(), Neighbours: pods(inRotation("a")),
+				Budgets: []*policyv1.PodDisruptionBudget{budget(0, 1), budget(0, 1)},
+			},
+			at: 20,
+			want: drain.Step{
+				Conditions: []corev1.PodCondition{drainedFor("Budget", "it has more than one PodDisruptionBudget: it cannot be evicted", 20, 20)},
+				Began:      true, WaitingFor: "Budget", Message: "it has more than one PodDisruptionBudget: it cannot be evicted", After: time.Second,
+			},
+		},
 		"drained, refused, and busy again": {
 			s: drain.Situation{
 				Pod:    evicted(out()).set(drainedAs(corev1.ConditionTrue, "Drained", drainedMessage, 20)).Pod,
@@ -393,6 +451,12 @@ func since(s drain.Step, at float64) drain.Step {
 // quiet is a step that writes nothing.
 func quiet(s drain.Step) drain.Step {
 	s.Conditions = nil
+	return s
+}
+
+// watched is a step with looks.
+func watched(s drain.Step) drain.Step {
+	s.Watch = true
 	return s
 }
 

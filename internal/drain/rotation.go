@@ -35,11 +35,16 @@ func (c course) unseenFrom() time.Time {
 	return left.Add(granularity + c.propagation())
 }
 
+// unseen says that a pod gets no new work any more.
+func (c course) unseen() bool {
+	return OutOfRotation(c.Pod) && !c.now.Before(c.unseenFrom())
+}
+
 func (c course) propagation() time.Duration { return propagation(c.Policy) }
 
 func propagation(p *v1alpha1.DrainPolicy) time.Duration {
-	if s := p.Spec.PreStop.PropagationSeconds; s != nil {
-		return time.Duration(*s) * time.Second
+	if p != nil && p.Spec.PreStop.PropagationSeconds != nil {
+		return time.Duration(*p.Spec.PreStop.PropagationSeconds) * time.Second
 	}
 	return defaultPropagation
 }

@@ -152,7 +152,7 @@ func (f *follower) count(taken look) bool {
 		f.row = 0
 	}
 	f.row++
-	seen := drain.Watched{Last: taken.reading, At: taken.ended, Begun: taken.begun}
+	seen := drain.Watched{Last: taken.reading, At: taken.ended}
 	switch state {
 	case drainstatus.Drained:
 		seen.Drained, seen.DrainedSince = f.row, f.seen.DrainedSince

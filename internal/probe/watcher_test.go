@@ -93,7 +93,7 @@ func TestWatcherCounts(t *testing.T) {
 		seen = append(seen, f.seen)
 	}
 	watched := func(i, drained, unreadable, since int) drain.Watched {
-		w := drain.Watched{Last: drainstatus.Reading{State: readings[i]}, At: at(10*i + 1), Drained: drained, Unreadable: unreadable}
+		w := drain.Watched{Last: drainstatus.Reading{State: readings[i]}, Begun: at(10 * i), At: at(10*i + 1), Drained: drained, Unreadable: unreadable}
 		if drained > 0 {
 			w.DrainedSince = at(10 * since)
 		}

@@ -38,9 +38,27 @@ const fieldManager = "drain-operator"
 
 // New returns Pods that writes by way of a client of the API server. It needs
 // nothing of it but its connection.
-func New(c corev1client.CoreV1Interface) Pods { return pods{c.RESTClient()} }
+func New(c corev1client.CoreV1Interface) Pods { return pods{api: c.RESTClient()} }
 
-type pods struct{ api rest.Interface }
+// AsKnown returns Pods that writes to a pod only as it was known: where it has
+// changed since, the error is one for which apierrors.IsConflict holds. For
+// whoever decides by a cache, and must not undo what came meanwhile.
+func AsKnown(c corev1client.CoreV1Interface) Pods {
+	return pods{api: c.RESTClient(), asKnown: true}
+}
+
+type pods struct {
+	api     rest.Interface
+	asKnown bool
+}
+
+// version that a write presumes, empty for any.
+func (p pods) version(pod *corev1.Pod) string {
+	if p.asKnown {
+		return pod.ResourceVersion
+	}
+	return ""
+}
 
 // SetConditions implements Pods. Conditions are merged by type in the API
 // server, so that what others write meanwhile stays.
@@ -48,7 +66,7 @@ func (p pods) SetConditions(ctx context.Context, pod *corev1.Pod, conditions []c
 	if len(conditions) == 0 {
 		return nil
 	}
-	patch, err := patchOf(pod.UID, conditions)
+	patch, err := patchOf(pod.UID, p.version(pod), conditions)
 	if err != nil {
 		return fmt.Errorf("setting conditions: %w", err)
 	}
@@ -60,9 +78,10 @@ func (p pods) SetConditions(ctx context.Context, pod *corev1.Pod, conditions []c
 }
 
 // patchOf names the pod by its UID: the API server refuses to change that.
-func patchOf(uid types.UID, conditions []corev1.PodCondition) ([]byte, error) {
+func patchOf(uid types.UID, version string, conditions []corev1.PodCondition) ([]byte, error) {
 	type meta struct {
-		UID types.UID `json:"uid"`
+		UID             types.UID `json:"uid"`
+		ResourceVersion string    `json:"resourceVersion,omitempty"`
 	}
 	type status struct {
 		Conditions []corev1.PodCondition `json:"conditions"`
@@ -70,7 +89,7 @@ func patchOf(uid types.UID, conditions []corev1.PodCondition) ([]byte, error) {
 	return json.Marshal(struct {
 		Metadata meta   `json:"metadata"`
 		Status   status `json:"status"`
-	}{meta{uid}, status{conditions}})
+	}{meta{uid, version}, status{conditions}})
 }
 
 // Release implements Pods.
@@ -78,6 +97,9 @@ func (p pods) Release(ctx context.Context, pod *corev1.Pod, release drain.Releas
 	options := metav1.DeleteOptions{
 		GracePeriodSeconds: release.GraceSeconds,
 		Preconditions:      metav1.NewUIDPreconditions(string(pod.UID)),
+	}
+	if version := p.version(pod); version != "" {
+		options.Preconditions.ResourceVersion = &version
 	}
 	if release.Kind == drain.Evict {
 		return p.unlessGone(ctx, pod, "evicting", p.evict(ctx, pod, options))

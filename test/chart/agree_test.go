@@ -14,7 +14,7 @@ import (
 // not what the operator writes into it; whoever wants a network policy with
 // kustomize adds it; only helm has tests.
 var chartOnly = []string{
-	"Lease drain-operator", "NetworkPolicy drain-operator", "Pod drain-operator-test", "Secret drain-operator-webhook-cert",
+	"Job drain-operator-release", "Lease drain-operator", "NetworkPolicy drain-operator", "Pod drain-operator-test", "Secret drain-operator-webhook-cert",
 }
 
 func key(o *unstructured.Unstructured) string { return o.GetKind() + " " + o.GetName() }

@@ -89,7 +89,7 @@ var _ = Describe("A release", Ordered, func() {
 		Expect(configuration.OwnerReferences).To(HaveLen(1))
 		Expect(configuration.OwnerReferences[0].UID).To(Equal(role.UID))
 
-		helm(ctx, "uninstall", release)
+		helm(ctx, "uninstall", "--no-hooks", release) // nothing runs Jobs here
 		Expect(replica.Stop()).To(Succeed())
 		Expect(leftovers(ctx)).To(BeEmpty())
 		Expect(columns(ctx)).NotTo(BeEmpty())
@@ -98,7 +98,7 @@ var _ = Describe("A release", Ordered, func() {
 
 	It("is installed again, and uninstalled with its CRD when told to", func(ctx context.Context) {
 		helm(ctx, "install", release, chart, values("default"), "--set", "crds.keep=false")
-		helm(ctx, "uninstall", release)
+		helm(ctx, "uninstall", "--no-hooks", release) // nothing runs Jobs here
 		Eventually(func() error { return env.Client.Get(ctx, client.ObjectKey{Name: crdName}, crd()) }).
 			Should(Satisfy(apierrors.IsNotFound))
 		Expect(leftovers(ctx)).To(BeEmpty())

@@ -16,9 +16,12 @@ import (
 	. "github.com/onsi/gomega"
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
@@ -35,7 +38,9 @@ import (
 	"github.com/drain-operator/drain-operator/internal/latency"
 	"github.com/drain-operator/drain-operator/internal/observe"
 	"github.com/drain-operator/drain-operator/internal/plan"
+	"github.com/drain-operator/drain-operator/internal/probe"
 	"github.com/drain-operator/drain-operator/internal/telemetry"
+	"github.com/drain-operator/drain-operator/internal/write"
 )
 
 const agentImage = "registry.example.com/drain-agent@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -111,6 +116,10 @@ func startReplica(ctx context.Context, lease string) *replica {
 	Expect(err).NotTo(HaveOccurred())
 	graces, err := telemetry.NewGraces(r.metrics)
 	Expect(err).NotTo(HaveOccurred())
+	holds, err := telemetry.NewHolds(r.metrics)
+	Expect(err).NotTo(HaveOccurred())
+	pods, err := corev1client.NewForConfig(connection)
+	Expect(err).NotTo(HaveOccurred())
 	running, stop := context.WithCancel(ctx)
 	r.stop, r.elected = stop, manager.Elected()
 	Expect(controllers.Setup(running, manager, controllers.Options{
@@ -120,10 +129,30 @@ func startReplica(ctx context.Context, lease string) *replica {
 		Clock:      clock.RealClock{},
 		Observer:   func(*v1alpha1.DrainPolicy) observe.Observer { return blind{} },
 		LookPeriod: time.Second,
+		Hold: controllers.HoldOptions{
+			Policy:               policyFrom(manager.GetClient()),
+			NamespaceTerminating: func(context.Context, string) (bool, error) { return false, nil },
+			Releasing:            func() bool { return false },
+			Pods:                 write.New(pods),
+			Prober:               probe.New(probe.Options{Loopback: true}),
+			Metrics:              holds,
+		},
 	})).To(Succeed())
 	go func() { r.ended <- manager.Start(running) }()
 	DeferCleanup(r.kill)
 	return r
+}
+
+// policyFrom reads a policy, nil when there is none.
+func policyFrom(c client.Reader) func(context.Context, string, string) (*v1alpha1.DrainPolicy, error) {
+	return func(ctx context.Context, namespace, name string) (*v1alpha1.DrainPolicy, error) {
+		p := &v1alpha1.DrainPolicy{}
+		err := c.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, p)
+		if apierrors.IsNotFound(err) {
+			return nil, nil
+		}
+		return p, err
+	}
 }
 
 // blind sees no latency.

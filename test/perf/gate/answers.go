@@ -52,13 +52,13 @@ func (b *bench) answers(ctx context.Context) (err error) {
 	if err := b.namespace(ctx, ours, holdPolicy(holding), other.Policy()); err != nil {
 		return err
 	}
-	if pods[refused], err = b.start(ctx, holding, 0, true); err != nil {
+	if pods[refused], err = b.start(ctx, holding, 0); err != nil {
 		return err
 	}
 	if err := b.awaitReachable(ctx, holding); err != nil {
 		return err
 	}
-	if pods[allowed], err = b.start(ctx, other, 0, true); err != nil {
+	if pods[allowed], err = b.start(ctx, other, 0); err != nil {
 		return err
 	}
 	for variant, namespace := range map[int]string{empty: "answers-empty", none: "answers-none"} {

@@ -167,7 +167,7 @@ func (b *bench) workload(ctx context.Context, w fleet.Workload, policy *v1alpha1
 	if err := b.namespace(ctx, w.Namespace, policy); err != nil {
 		return nil, err
 	}
-	if _, err := b.start(ctx, w, heldPods, true); err != nil { // pods are injected from here on
+	if _, err := b.start(ctx, w, heldPods); err != nil { // pods are injected from here on
 		return nil, err
 	}
 	pods := make([]*corev1.Pod, heldPods)
@@ -175,7 +175,7 @@ func (b *bench) workload(ctx context.Context, w fleet.Workload, policy *v1alpha1
 	group.SetLimit(16)
 	for i := range pods {
 		group.Go(func() (err error) {
-			pods[i], err = b.start(ctx, w, i, true)
+			pods[i], err = b.start(ctx, w, i)
 			return err
 		})
 	}

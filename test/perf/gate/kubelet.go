@@ -12,8 +12,11 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
+	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
@@ -27,8 +30,8 @@ const statusPort = "8081"
 type kubelet struct {
 	client   client.Client
 	listener net.Listener
-	watching watch.Interface
-	done     chan struct{}
+	end      context.CancelFunc
+	working  sync.WaitGroup
 	number   atomic.Uint32
 
 	mu   sync.Mutex
@@ -44,23 +47,36 @@ type seen struct {
 }
 
 func startKubelet(ctx context.Context, c client.WithWatch) (*kubelet, error) {
-	k := &kubelet{client: c, busy: map[string]bool{}, seen: map[types.UID]seen{}, done: make(chan struct{})}
+	ctx, end := context.WithCancel(ctx)
+	k := &kubelet{client: c, busy: map[string]bool{}, seen: map[types.UID]seen{}, end: end}
 	var err error
 	if k.listener, err = net.Listen("tcp", ":"+statusPort); err != nil {
 		return nil, err
 	}
 	server := &http.Server{Handler: http.HandlerFunc(k.status), ReadHeaderTimeout: time.Minute}
 	go func() { _ = server.Serve(k.listener) }() // until the listener is closed
-	if k.watching, err = c.Watch(ctx, &corev1.PodList{}); err != nil {
+	pods := toolscache.NewSharedInformer(&toolscache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			list := &corev1.PodList{}
+			return list, c.List(ctx, list, &client.ListOptions{Raw: &o})
+		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			return c.Watch(ctx, &corev1.PodList{}, &client.ListOptions{Raw: &o})
+		},
+	}, &corev1.Pod{}, 0)
+	if _, err := pods.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    func(object any) { k.saw(ctx, object) },
+		UpdateFunc: func(_, object any) { k.saw(ctx, object) },
+	}); err != nil {
 		return nil, errors.Join(err, k.listener.Close())
 	}
-	go k.follow(ctx)
+	k.working.Go(func() { pods.RunWithContext(ctx) })
 	return k, nil
 }
 
 func (k *kubelet) stop() error {
-	k.watching.Stop()
-	<-k.done
+	k.end()
+	k.working.Wait()
 	return k.listener.Close()
 }
 
@@ -83,18 +99,15 @@ func (k *kubelet) status(rw http.ResponseWriter, r *http.Request) {
 	_, _ = rw.Write(body) // who asked sees whether it came
 }
 
-// follow keeps readiness in step with the gate.
-func (k *kubelet) follow(ctx context.Context) {
-	defer close(k.done)
-	for e := range k.watching.ResultChan() {
-		pod, ok := e.Object.(*corev1.Pod)
-		if !ok {
-			continue
-		}
-		k.note(pod)
-		if ready := isReady(pod); pod.Status.PodIP != "" && pod.DeletionTimestamp == nil && ready == isOut(pod) {
-			_ = k.setReady(ctx, pod, !ready) // a newer state follows where it failed
-		}
+// saw keeps readiness in step with the gate. It does not keep the informer waiting.
+func (k *kubelet) saw(ctx context.Context, object any) {
+	pod, ok := object.(*corev1.Pod)
+	if !ok {
+		return
+	}
+	k.note(pod)
+	if ready := isReady(pod); pod.Status.PodIP != "" && pod.DeletionTimestamp == nil && ready == isOut(pod) {
+		k.working.Go(func() { _ = k.setReady(ctx, pod, !ready) }) // who waits for it says what is missing
 	}
 }
 
@@ -138,11 +151,11 @@ func (k *kubelet) setReady(ctx context.Context, pod *corev1.Pod, ready bool) err
 	return k.client.Status().Patch(ctx, pod.DeepCopy(), client.RawPatch(types.StrategicMergePatchType, []byte(patch)))
 }
 
-// run makes a pod run, at an address of its own, owing something or not.
-func (k *kubelet) run(ctx context.Context, pod *corev1.Pod, busy bool) error {
+// run makes a pod run, at an address of its own, owing something.
+func (k *kubelet) run(ctx context.Context, pod *corev1.Pod) error {
 	n := k.number.Add(1)
 	address := strings.Replace(podNetwork.Addr().String(), ".0.0", fmt.Sprintf(".%d.%d", 1+n/250, 1+n%250), 1)
-	k.setBusy(address, busy)
+	k.setBusy(address, true)
 	now := time.Now().UTC().Format(time.RFC3339)
 	patch := fmt.Sprintf(`{"status":{"phase":"Running","podIP":%[1]q,"podIPs":[{"ip":%[1]q}],"hostIP":"192.0.2.1","startTime":%[2]q,
 		"conditions":[{"type":"Ready","status":"True","lastTransitionTime":%[2]q},{"type":"ContainersReady","status":"True","lastTransitionTime":%[2]q}],

@@ -34,8 +34,9 @@ func (b *bench) namespace(ctx context.Context, name string, policies ...*v1alpha
 	return nil
 }
 
-// start creates a pod, as soon as pods of its policy are injected, and makes it run.
-func (b *bench) start(ctx context.Context, w fleet.Workload, number int, busy bool) (*corev1.Pod, error) {
+// start creates a pod, as soon as pods of its policy are injected, and makes it
+// run, owing something.
+func (b *bench) start(ctx context.Context, w fleet.Workload, number int) (*corev1.Pod, error) {
 	pod := w.Pod(number, fleet.NodeName(0))
 	if err := await(ctx, "injection of "+w.Namespace+"/"+w.Name, func(ctx context.Context) (bool, error) {
 		trial := pod.DeepCopy()
@@ -47,7 +48,7 @@ func (b *bench) start(ctx context.Context, w fleet.Workload, number int, busy bo
 	if err := b.client.Create(ctx, pod); err != nil {
 		return nil, err
 	}
-	return pod, b.kubelet.run(ctx, pod.DeepCopy(), busy)
+	return pod, b.kubelet.run(ctx, pod.DeepCopy())
 }
 
 // awaitReachable waits until the hold is in effect.

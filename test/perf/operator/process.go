@@ -41,16 +41,28 @@ func (p *Program) Start(ctx context.Context, flags ...string) (*Process, error) 
 	if o.Operator, err = p.env.Run(ctx, p.binary, p.dir, log, flags...); err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
-	var last error
-	err = wait.PollUntilContextTimeout(ctx, glance, readyTimeout, true, func(context.Context) (bool, error) {
-		last = o.Ready()
-		return last == nil, o.Alive()
-	})
+	if err := o.await(ctx, o.Ready); err != nil {
+		return nil, err
+	}
 	o.ReadyAfter = time.Since(o.Started)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("starting the operator: %w: %w\n%s", err, last, o.Tail()), o.Stop())
+	// It is ready without its metrics, which are read from here on.
+	if err := o.await(ctx, func() error { _, err := o.Page(); return err }); err != nil {
+		return nil, err
 	}
 	return o, nil
+}
+
+// await waits until there is no error, or stops the process.
+func (o *Process) await(ctx context.Context, wrong func() error) error {
+	var last error
+	err := wait.PollUntilContextTimeout(ctx, glance, readyTimeout, true, func(context.Context) (bool, error) {
+		last = wrong()
+		return last == nil, o.Alive()
+	})
+	if err != nil {
+		return errors.Join(fmt.Errorf("starting the operator: %w: %w\n%s", err, last, o.Tail()), o.Stop())
+	}
+	return nil
 }
 
 // Stop ends it.

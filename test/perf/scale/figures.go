@@ -2,6 +2,7 @@ package scale
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -52,7 +53,8 @@ func (m *measured) figures() []perf.Figure {
 		figure("cold start, to injection seen to work for every policy", m.coldWorking.Seconds(), "s"),
 		figure("warm start, to ready", m.warmReady.Seconds(), "s"),
 		figure("warm start, to a visit of every policy", m.warmVisited.Seconds(), "s"),
-		figure("warm start, writes", float64(m.warmRequests.of(writes)), "writes").AtMost(0),
+		// One event says who leads.
+		figure("warm start, writes", float64(m.warmRequests.of(writes)), "writes").AtMost(1),
 		figure("resident set, peak while pods were created", m.creating.Peak, "MiB").AtMost(maxMiB),
 		figure("resident set, peak of a cold start", m.coldUse.Peak, "MiB").AtMost(maxMiB),
 		figure("resident set, peak of a warm start and the rest", m.restUse.Peak, "MiB").AtMost(maxMiB),
@@ -65,24 +67,21 @@ func (m *measured) figures() []perf.Figure {
 	for _, k := range []kind{reads, dryRuns, reviews, renewals} {
 		figures = append(figures, figure(string(k)+" per minute at rest", m.perMinute(m.restRequests.of(k)), "requests"))
 	}
-	return append(figures, m.starting(figure)...)
-}
-
-// starting are the requests of a cold start, by what was asked.
-func (m *measured) starting(figure func(string, float64, string) perf.Figure) []perf.Figure {
-	var figures []perf.Figure
 	for _, k := range []kind{writes, dryRuns} {
-		for what, count := range m.coldRequests[k] {
-			figures = append(figures, figure(fmt.Sprintf("cold start, %s: %s", k, what), float64(count), "requests"))
+		for _, what := range slices.Sorted(maps.Keys(m.coldRequests[k])) {
+			figures = append(figures, figure(fmt.Sprintf("cold start, %s: %s", k, what), float64(m.coldRequests[k][what]), "requests"))
 		}
 	}
-	slices.SortFunc(figures, func(a, b perf.Figure) int {
-		if a.What < b.What {
-			return -1
-		}
-		return 1
-	})
 	return figures
+}
+
+// unexpected tells what was written where nothing should have been.
+func (b *bench) unexpected(m measured) {
+	for when, seen := range map[string]requests{"a warm start": m.warmRequests, "rest": m.restRequests} {
+		for what, count := range seen[writes] {
+			b.say("%d pods, %s: %d x %s", m.pods, when, count, what)
+		}
+	}
 }
 
 // growth tells how figures grow with the pods.

@@ -36,11 +36,15 @@ type followed[T any] struct {
 
 // follow watches objects: to list them again and again would cost the API
 // server more than the operator does.
-func follow[T any](ctx context.Context, config *rest.Config, of func(client.Object) T, kind client.Object) (*followed[T], error) {
+func follow[T any](ctx context.Context, config *rest.Config, of func(client.Object) (T, bool), kind client.Object) (*followed[T], error) {
 	f := &followed[T]{known: map[types.UID]T{}}
 	watching, err := cache.New(config, cache.Options{Scheme: framework.Scheme(), DefaultTransform: func(obj any) (any, error) {
-		if object, ok := obj.(client.Object); ok {
-			f.saw(object.GetUID(), of(object))
+		object, ok := obj.(client.Object)
+		if !ok {
+			return obj, nil
+		}
+		if now, whole := of(object); whole { // it may meet what it has made
+			f.saw(object.GetUID(), now)
 			return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
 				Namespace: object.GetNamespace(), Name: object.GetName(), UID: object.GetUID(), ResourceVersion: object.GetResourceVersion(),
 			}}, nil
@@ -102,16 +106,16 @@ type judgement struct {
 }
 
 func (b *bench) followPolicies(ctx context.Context) (*followed[judgement], error) {
-	return follow(ctx, b.env.Config, func(object client.Object) judgement {
+	return follow(ctx, b.env.Config, func(object client.Object) (judgement, bool) {
 		p, ok := object.(*v1alpha1.DrainPolicy)
 		if !ok {
-			return judgement{}
+			return judgement{}, false
 		}
 		return judgement{
 			judged: p.Status.ObservedGeneration == p.Generation,
 			ready:  apimeta.IsStatusConditionTrue(p.Status.Conditions, v1alpha1.ConditionReady),
 			pods:   int(p.Status.Pods), injected: int(p.Status.Injected), current: int(p.Status.Injected - p.Status.Outdated),
-		}
+		}, true
 	}, &v1alpha1.DrainPolicy{})
 }
 
@@ -128,16 +132,17 @@ func works(pods int) func(judgement) bool {
 
 // followRunning tells of pods whether they run and are ready.
 func (b *bench) followRunning(ctx context.Context) (*followed[bool], error) {
-	return follow(ctx, b.env.Config, func(object client.Object) bool {
+	return follow(ctx, b.env.Config, func(object client.Object) (runs, whole bool) {
 		pod, ok := object.(*corev1.Pod)
-		if !ok || pod.Status.Phase != corev1.PodRunning || pod.Status.PodIP == "" {
-			return false
+		if !ok {
+			return false, false
 		}
+		ready := false
 		for _, condition := range pod.Status.Conditions {
 			if condition.Type == corev1.PodReady {
-				return condition.Status == corev1.ConditionTrue
+				ready = condition.Status == corev1.ConditionTrue
 			}
 		}
-		return false
+		return ready && pod.Status.Phase == corev1.PodRunning && pod.Status.PodIP != "", true
 	}, &corev1.Pod{})
 }

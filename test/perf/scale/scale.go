@@ -11,12 +11,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 
-	"github.com/go-logr/logr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/drain-operator/drain-operator/test/integration/framework"
 	"github.com/drain-operator/drain-operator/test/perf"
@@ -45,7 +47,7 @@ func Measure(ctx context.Context, say func(string, ...any)) (_ []perf.Figure, er
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	b := &bench{say: say, audit: filepath.Join(dir, "audit.log"), workloads: fleet.Workloads(policies)}
-	logf.SetLogger(logr.Discard()) // of the informers
+	logf.SetLogger(zap.New(zap.WriteTo(io.Discard))) // of the informers
 	say("starting an API server")
 	follow, err := audited(dir, b.audit)
 	if err != nil {
@@ -73,6 +75,8 @@ type bench struct {
 	// audit is the file with the operator's requests.
 	audit   string
 	program *operator.Program
+	// address of the webhook, the same for all replicas, as that of a Service is.
+	address string
 	process *operator.Process
 	figures []perf.Figure
 	// pods that each workload has.
@@ -98,6 +102,11 @@ func (b *bench) run(ctx context.Context, dir string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.stop()) }()
+	addresses, err := framework.FreeAddresses(1)
+	if err != nil {
+		return err
+	}
+	b.address = addresses[0]
 	if err := b.begin(ctx); err != nil {
 		return err
 	}
@@ -138,6 +147,7 @@ func (b *bench) measure(ctx context.Context, pods int) (measured, error) {
 		}
 	}
 	b.tell(m.figures()...)
+	b.unexpected(m)
 	return m, nil
 }
 
@@ -149,8 +159,12 @@ func (b *bench) tell(figures ...perf.Figure) {
 	}
 }
 
-func (b *bench) start(ctx context.Context) (err error) {
-	b.process, err = b.program.Start(ctx)
+func (b *bench) start(ctx context.Context) error {
+	_, port, err := net.SplitHostPort(b.address)
+	if err != nil {
+		return err
+	}
+	b.process, err = b.program.Start(ctx, "--webhook-port="+port, "--webhook-url=https://"+b.address)
 	return err
 }
 
