@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -165,4 +166,17 @@ func TestLongLivedPolicies(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An agent that is older than the operator holds by what it knows, and says so.
+func TestHoldOfANewerOperator(t *testing.T) {
+	sp := tcpSpec(serve(t, work), 1)
+	sp.TerminationLog = terminationLog(t)
+	newer := strings.TrimSuffix(encode(t, sp), "}") + `,"surprise":{"policy":"Wait"}}`
+	output, code := runAgent(t, binary(t), "wait", "--hold", newer)
+	if code != exitOK || !strings.Contains(output, `unknown field "surprise"`) {
+		t.Errorf("exit code %d: %s", code, output)
+	}
+	got, _ := readResult(t, sp.TerminationLog)
+	check(t, got, hold.OutcomeDrained, time.Second, time.Second)
 }
