@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -107,7 +108,7 @@ func sdkWorkload(t *testing.T, d *drain.Drainer, handler http.Handler) (url stri
 	go func() { _ = server.Serve(work) }()
 	go func() { _ = d.ServeStatus(t.Context(), at) }()
 	t.Cleanup(func() { _ = server.Close() })
-	return "http://" + net.JoinHostPort("127.0.0.1", fmt.Sprint(port)), port, status
+	return "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port))), port, status
 }
 
 // What the agent, as a process, makes of a workload with the SDK that has

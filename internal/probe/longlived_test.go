@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"net/http"
 	"testing"
 	"time"
 
@@ -72,6 +73,29 @@ func TestWatcherSeesNoticeEnd(t *testing.T) {
 	}
 	if took := time.Since(begin); took < 2*time.Second {
 		t.Errorf("drained after %v, the notice is over after 2 s", took)
+	}
+}
+
+// A workload that takes no field that it does not know is told all the same.
+func TestTellWithoutNotice(t *testing.T) {
+	policy := asking(nil)
+	policy.Spec.LongLived.Policy = v1alpha1.LongLivedWait
+	for code, want := range map[int][]string{
+		http.StatusBadRequest:          {`{"draining":true,"notice":{"afterSeconds":5,"seconds":10}}`, `{"draining":true}`},
+		http.StatusUnprocessableEntity: {`{"draining":true,"notice":{"afterSeconds":5,"seconds":10}}`, `{"draining":true}`},
+		http.StatusNoContent:           {`{"draining":true,"notice":{"afterSeconds":5,"seconds":10}}`},
+	} {
+		endpoint := &takes{codes: []int{code}}
+		if err := New(Options{Loopback: true}).Tell(t.Context(), serve(t, endpoint.serve), policy, true); err != nil {
+			t.Errorf("%d: %v", code, err)
+		}
+		var bodies []string
+		for _, n := range endpoint.came {
+			bodies = append(bodies, n.Body)
+		}
+		if diff := cmp.Diff(want, bodies); diff != "" {
+			t.Errorf("%d: told (-want +got):\n%s", code, diff)
+		}
 	}
 }
 
