@@ -80,7 +80,7 @@ func (o *options) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.agentDelivery, "agent-delivery", deliveryAuto, "`how` the agent gets into pods: ImageVolume, InitContainer, or Auto for an image volume where every Linux node can mount one")
 	flags.BoolVar(&o.avoidEmptyDir, "avoid-emptydir", true, "give pods that a plain kubectl drain evicts the native sleep hook where the agent would need an emptyDir, which makes it refuse them")
 	flags.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "`namespace` of the operator itself (default: $POD_NAMESPACE)")
-	flags.StringVar(&o.owner, "owner", "drain-operator", "`ClusterRole` that owns the webhook configuration: deleting it deletes the configuration; empty when run outside a cluster")
+	flags.StringVar(&o.owner, "owner", "drain-operator", "`ClusterRole` that owns the webhook configurations: deleting it deletes them; empty when run outside a cluster")
 	flags.StringSliceVar(&o.excludedNamespaces, "excluded-namespaces", nil, "further `namespaces` that are left alone whatever policies they hold, separated by commas")
 	flags.IntVar(&o.webhookPort, "webhook-port", 9443, "`port` of the webhook server")
 	flags.StringVar(&o.webhookURL, "webhook-url", "", "`https://host:port` where the API server reaches the webhook server, when that is not the Service drain-operator-webhook")

@@ -240,3 +240,19 @@ func TestPodsThatTellNothingWakeNobody(t *testing.T) {
 		}
 	}
 }
+
+// Whether anybody can be asked for the drain status is worked out from the
+// survey, which else stands as it was made before the pod was ready.
+func TestPodsThatCanBeAskedTell(t *testing.T) {
+	gate := []corev1.PodReadinessGate{{ConditionType: v1alpha1.PodInRotation}}
+	for name, tc := range map[string]struct {
+		gates []corev1.PodReadinessGate
+		want  bool
+	}{"with the readiness gate": {gates: gate, want: true}, "without": {}} {
+		before, after := pod(1), readyPod(1)
+		before.Spec.ReadinessGates, after.Spec.ReadinessGates = tc.gates, tc.gates
+		if ready, not := tells(before, after), tells(after, before); ready != tc.want || not != tc.want {
+			t.Errorf("%s: becoming ready %v, no longer %v, want %v", name, ready, not, tc.want)
+		}
+	}
+}

@@ -114,39 +114,72 @@ func TestFleetingAsksAgainWhenItIsOld(t *testing.T) {
 	}
 }
 
+// ears hear what a teller says, once they are asked to.
+type ears struct {
+	mu      sync.Mutex
+	heard   []bool
+	failing bool
+	arrived chan struct{}
+	answer  chan struct{}
+}
+
+func (e *ears) hear(_ context.Context, _ *corev1.Pod, _ *v1alpha1.DrainPolicy, draining bool) error {
+	e.arrived <- struct{}{}
+	<-e.answer
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.heard = append(e.heard, draining)
+	if e.failing {
+		return errors.New("nobody listens")
+	}
+	return nil
+}
+
 func TestTheLastWordIsHeard(t *testing.T) {
-	var mu sync.Mutex
-	var heard []bool
-	first, done := make(chan struct{}), make(chan struct{}, 3)
-	said := make(chan struct{})
-	teller := newTeller(t.Context(), func(_ context.Context, _ *corev1.Pod, _ *v1alpha1.DrainPolicy, draining bool) error {
-		mu.Lock()
-		heard = append(heard, draining)
-		n := len(heard)
-		mu.Unlock()
-		if n == 1 {
-			close(first)
-			<-said
-		}
-		done <- struct{}{}
-		return errors.New("nobody listens") // is given up: the sender has tried
-	})
+	e := &ears{arrived: make(chan struct{}), answer: make(chan struct{})}
+	clock := testclock.NewFakePassiveClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	told := newTeller(t.Context(), clock, e.hear)
 	policy := &v1alpha1.DrainPolicy{Spec: v1alpha1.DrainPolicySpec{PreStop: v1alpha1.PreStop{Notify: &v1alpha1.Notify{}}}}
 	pod := memorised("web-1", "1", "10")
-	teller.Tell(pod, policy, true)
-	<-first
-	teller.Tell(pod, policy, false)
-	teller.Tell(pod, policy, true)
-	teller.Tell(pod, policy, false)
-	close(said)
-	<-done
-	<-done
-	teller.Tell(pod, &v1alpha1.DrainPolicy{}, true) // wants no word
-	teller.mu.Lock()
-	defer teller.mu.Unlock()
-	mu.Lock()
-	defer mu.Unlock()
-	if diff := cmp.Diff([]bool{true, false}, heard); diff != "" {
+	next := func() { <-e.arrived; e.answer <- struct{}{} }
+	idle := func() {
+		t.Helper()
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+			told.mu.Lock()
+			busy := len(told.next)
+			told.mu.Unlock()
+			if busy == 0 {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatal("it goes on telling")
+			}
+		}
+	}
+
+	told.Tell(pod, policy, true)
+	<-e.arrived // on its way, while its mind changes twice
+	told.Tell(pod, policy, false)
+	told.Tell(pod, policy, true)
+	told.Tell(pod, policy, false)
+	e.answer <- struct{}{}
+	next()
+	idle()
+	told.Tell(pod, policy, false) // heard a moment ago
+	told.Tell(pod, &v1alpha1.DrainPolicy{}, true)
+	idle()
+	clock.SetTime(clock.Now().Add(tellAgain))
+	told.Tell(pod, policy, false)
+	next()
+	idle()
+	e.failing = true
+	told.Tell(pod, policy, true)
+	next()
+	idle()
+	told.Tell(pod, policy, true) // was not heard
+	next()
+	idle()
+	if diff := cmp.Diff([]bool{true, false, false, true, true}, e.heard); diff != "" {
 		t.Errorf("heard (-want +got):\n%s", diff)
 	}
 }

@@ -325,12 +325,12 @@ func (m *model) person() {
 		return
 	}
 	ask := drain.Ask{Kind: drain.Delete, User: "ann"}
-	switch {
-	case m.chance(0.1):
+	switch m.IntN(10) {
+	case 0:
 		ask.DryRun = true
-	case m.chance(0.1):
+	case 1:
 		ask.GraceSeconds = ptr.To(int64(0))
-	case m.chance(0.3):
+	case 2, 3, 4:
 		ask.GraceSeconds = ptr.To(int64(5))
 	}
 	m.note("%s: kubectl delete %+v", p.obj.Name, ask)

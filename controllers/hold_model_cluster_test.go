@@ -268,7 +268,8 @@ func (c *modelCache) shows(name string, obj *corev1.Pod) {
 	switch before := c.pods[name]; {
 	case obj == nil && before != nil && c.m.ended[string(before.UID)]:
 		delete(c.pods, name)
-	case obj != nil && (before == nil || modelVersion(before) < modelVersion(obj)) && !(c.m.ended[string(obj.UID)] && before == nil):
+	case obj == nil, before == nil && c.m.ended[string(obj.UID)]: // long gone
+	case before == nil, modelVersion(before) < modelVersion(obj):
 		c.pods[name] = obj
 	}
 	if c.told != nil {

@@ -52,7 +52,7 @@ func setupHold(ctx context.Context, mgr ctrl.Manager, o Options, pods func(conte
 		},
 		Pods:     o.Hold.Pods,
 		Statuses: watcher,
-		Teller:   newTeller(ctx, o.Hold.Prober.Tell),
+		Teller:   newTeller(ctx, o.Clock, o.Hold.Prober.Tell),
 		Observer: &holdObserver{recorder: mgr.GetEventRecorder(eventSource), metrics: o.Hold.Metrics},
 		Clock:    o.Clock,
 	}

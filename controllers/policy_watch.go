@@ -41,8 +41,13 @@ func tells(before, after *corev1.Pod) bool {
 		holdTells(before, after)
 }
 
-// holdTells says that a hold began or ended, or that it waits for something else.
+// holdTells says that a hold began or ended, that it waits for something else,
+// or that a pod that may be held can be asked for its drain status from now on,
+// or no longer.
 func holdTells(before, after *corev1.Pod) bool {
+	if drain.HasReadinessGate(after) && condition.CanBeAsked(before) != condition.CanBeAsked(after) {
+		return true
+	}
 	_, a := drain.WishOf(before)
 	_, b := drain.WishOf(after)
 	return a != b || drain.HeldFor(before) != drain.HeldFor(after)

@@ -1,14 +1,14 @@
 # What the project promises about time and size, measured (docs/performance.md).
 
-# One of agent, injection, gate, simulation, grace, scale, release and startup; all of them when empty.
+# One of agent, injection, gate, simulation, grace, scale, release, startup, availability and absence; all of them when empty.
 BENCH ?=
 BENCH_BIN := bin/bench
 BENCH_ALONE = $(filter agent injection gate simulation grace scale,$(or $(BENCH),agent injection gate simulation grace scale))
-BENCH_ON_CLUSTER = $(filter release startup,$(or $(BENCH),release startup))
+BENCH_ON_CLUSTER = $(filter release startup availability absence,$(or $(BENCH),release startup availability absence))
 
 .PHONY: bench
 bench: cluster-bin ## Measure sizes and times and hold them to their bounds (reports/bench.json); BENCH=release for one of them.
-	@test -n "$(BENCH_ALONE)$(BENCH_ON_CLUSTER)" || { echo "BENCH is none of agent, injection, gate, simulation, grace, scale, release and startup"; exit 2; }
+	@test -n "$(BENCH_ALONE)$(BENCH_ON_CLUSTER)" || { echo "BENCH is none of agent, injection, gate, simulation, grace, scale, release, startup, availability and absence"; exit 2; }
 	@go build -o $(BENCH_BIN) ./test/perf/cmd/bench
 	@$(if $(BENCH),,rm -f reports/bench.json)
 	@$(if $(BENCH_ALONE),$(if $(filter injection gate grace scale,$(BENCH_ALONE)),KUBEBUILDER_ASSETS="$$($(CLUSTER_BIN) assets)") $(BENCH_BIN) run $(BENCH_ALONE))
@@ -19,4 +19,4 @@ bench: cluster-bin ## Measure sizes and times and hold them to their bounds (rep
 .PHONY: bench-on-cluster
 bench-on-cluster:
 	@$(MAKE) --no-print-directory e2e-deploy
-	@$(BENCH_BIN) run $(BENCH_ON_CLUSTER)
+	@CLUSTER_COMMAND=$(CURDIR)/$(CLUSTER_BIN) $(BENCH_BIN) run $(BENCH_ON_CLUSTER)

@@ -81,7 +81,7 @@ func (r Reach) Next() time.Duration {
 func PodToAsk(pods []*corev1.Pod, policy string, last types.UID) *corev1.Pod {
 	var candidates []*corev1.Pod
 	for _, pod := range pods {
-		if name, _, injected := InjectedBy(pod); injected && name == policy && canBeAsked(pod) {
+		if name, _, injected := InjectedBy(pod); injected && name == policy && CanBeAsked(pod) {
 			candidates = append(candidates, pod)
 		}
 	}
@@ -97,9 +97,9 @@ func PodToAsk(pods []*corev1.Pod, policy string, last types.UID) *corev1.Pod {
 	return candidates[i%len(candidates)]
 }
 
-// canBeAsked leaves out pods that drain: each look is a connection, which could
+// CanBeAsked says that a pod is ready, and leaves out those that drain: each look is a connection, which could
 // keep them from it, and what they say is looked at anyway.
-func canBeAsked(pod *corev1.Pod) bool {
+func CanBeAsked(pod *corev1.Pod) bool {
 	_, wished := drain.WishOf(pod)
 	if pod.DeletionTimestamp != nil || pod.Status.Phase != corev1.PodRunning || wished || drain.OutOfRotation(pod) {
 		return false

@@ -110,7 +110,7 @@ func (c course) noLongerHeld() (Step, bool) {
 		return c.staysIn(EndNotHeld), true
 	}
 	step := c.asItIs(tryAgain)
-	step.Release = c.release(EndNotHeld)
+	step.Release, step.Message = c.release(EndNotHeld), messageNotHeld
 	return step, true
 }
 
@@ -167,6 +167,9 @@ func (c course) stillSeen() (Step, bool) {
 func (c course) neededAgain() (Step, bool) {
 	d := podCondition(c.Pod, v1alpha1.PodDrained)
 	if c.wish.Kind != Evict || c.Refused == "" || d == nil || d.Status != corev1.ConditionTrue || c.now.Sub(d.LastTransitionTime.Time) < refusedFor {
+		return Step{}, false
+	}
+	if !hasCondition(c.Pod, corev1.ContainersReady, corev1.ConditionTrue) { // it could not serve
 		return Step{}, false
 	}
 	why := lacking(c.Pod, c.Budgets, c.Neighbours, c.Leaving)
@@ -229,7 +232,7 @@ func (c course) staysIn(end HoldEnd) Step {
 	}
 	if beingHeld(c.Pod) {
 		step.Conditions = append(step.Conditions, c.condition(v1alpha1.PodDrained, corev1.ConditionFalse, ReasonNotHeld, ""))
-		step.Ended = end
+		step.Ended, step.Message = end, endMessages[end]
 	}
 	if out || c.justEnded(asked) {
 		step.TellDraining = ptr.To(false)

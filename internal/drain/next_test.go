@@ -97,11 +97,11 @@ func TestNext(t *testing.T) {
 	stays := drain.Step{
 		Conditions: []corev1.PodCondition{in(20), endedWish("NotHeld", "the pod is no longer held, and its end was refused", 20),
 			drainedFor("NotHeld", "", 10, 20)},
-		TellDraining: no, Ended: drain.EndNotHeld,
+		TellDraining: no, Ended: drain.EndNotHeld, Message: "the pod is no longer held, and its end was refused",
 	}
 	notHeld := drain.Step{
 		Release: releaseFor(drain.EndNotHeld), Watch: true, TellDraining: yes,
-		WaitingFor: "Rotation", Message: rotationMessage, After: time.Second,
+		WaitingFor: "Rotation", Message: "its policy no longer holds deletions, or the operator is being uninstalled", After: time.Second,
 	}
 	bound := drain.Step{
 		Release:    releaseFor(drain.EndBound),
@@ -154,7 +154,7 @@ func TestNext(t *testing.T) {
 		},
 		"out of rotation without a wish": {
 			s: drain.Situation{Pod: inRotation("a").out(10).held("Requests", "3", 10).Pod, Policy: policyWeb()}, at: 20,
-			want: drain.Step{Conditions: []corev1.PodCondition{in(20), drainedFor("NotHeld", "", 10, 20)}, TellDraining: no, Ended: drain.EndTakenBack},
+			want: drain.Step{Conditions: []corev1.PodCondition{in(20), drainedFor("NotHeld", "", 10, 20)}, TellDraining: no, Ended: drain.EndTakenBack, Message: "its owner wants the pod to stay"},
 		},
 		"taken back a moment ago": {
 			s: drain.Situation{Pod: inRotation("a").set(endedWish("TakenBack", "", 9)).held("NotHeld", "", 9).Pod, Policy: policyWeb()}, at: 20,
@@ -176,14 +176,14 @@ func TestNext(t *testing.T) {
 			s: drain.Situation{Pod: byReplicaSet(out()).Pod, Policy: policyWeb(), Owner: scaledUp, Watched: looks(9, 18, 19)}, at: 20,
 			want: drain.Step{
 				Conditions:   []corev1.PodCondition{in(20), endedWish("TakenBack", "its owner wants the pod to stay", 20), drainedFor("NotHeld", "", 10, 20)},
-				TellDraining: no, Ended: drain.EndTakenBack,
+				TellDraining: no, Ended: drain.EndTakenBack, Message: "its owner wants the pod to stay",
 			},
 		},
 		"taken back while it waits for the budget": {
 			s: drain.Situation{Pod: byReplicaSet(inRotation("a")).held("Budget", "no", 10).Pod, Policy: policyWeb(), Owner: scaledUp}, at: 20,
 			want: drain.Step{
 				Conditions: []corev1.PodCondition{endedWish("TakenBack", "its owner wants the pod to stay", 20), drainedFor("NotHeld", "", 10, 20)},
-				Ended:      drain.EndTakenBack,
+				Ended:      drain.EndTakenBack, Message: "its owner wants the pod to stay",
 			},
 		},
 		"taken back, and the cache does not show yet that it was taken out": {
@@ -210,7 +210,7 @@ func TestNext(t *testing.T) {
 			want: drain.Step{
 				Conditions: []corev1.PodCondition{in(300), endedWish("Expired", "nobody has asked for the pod's end for 5 minutes", 300),
 					drainedFor("NotHeld", "", 10, 300)},
-				TellDraining: no, Ended: drain.EndExpired,
+				TellDraining: no, Ended: drain.EndExpired, Message: "nobody has asked for the pod's end for 5 minutes",
 			},
 		},
 		"no longer wanted, no longer held: not released": {
@@ -380,7 +380,8 @@ func TestNext(t *testing.T) {
 		},
 		"an eviction that is refused for 10 s, since too few are healthy": {
 			s: drain.Situation{
-				Pod:    evicted(out()).set(drainedAs(corev1.ConditionTrue, "Drained", drainedMessage, 20)).Pod,
+				Pod: evicted(out()).set(drainedAs(corev1.ConditionTrue, "Drained", drainedMessage, 20)).
+					set(corev1.PodCondition{Type: corev1.ContainersReady, Status: corev1.ConditionTrue}).Pod,
 				Policy: policyWeb(), Watched: looks(9, 18, 29), Refused: "the budget", Budgets: []*policyv1.PodDisruptionBudget{budget(1, 0)},
 			},
 			at: 30,

@@ -18,6 +18,7 @@ const (
 const (
 	messageOut      = "the pod's end is asked for: it gets no new work until it has drained"
 	messageRotation = "it is being taken out of rotation"
+	messageNotHeld  = "its policy no longer holds deletions, or the operator is being uninstalled"
 
 	// renewEvery is the least time between two messages of a condition that
 	// else stays as it is.

@@ -77,8 +77,20 @@ var _ = It("is installed, upgraded, rolled back and uninstalled while pods drain
 	Expect(columns(ctx)).NotTo(ContainElement("Reason"))
 	Expect(helm(ctx, "test", "drain-operator")).To(ContainSubstring("Succeeded"))
 
-	By("uninstalling")
+	By("uninstalling while a pod's deletion is held, too")
+	ns.Apply(ctx, framework.Policy("held").Propagation(1, 3).HoldDeletion(300))
+	ns.Run(ctx, framework.Pod("held").Status("ok").Grace(60))
+	ns.Run(ctx, framework.Pod("stays").Label("app", "held").Status("ok"))
+	ns.AwaitHolding(ctx, "held", "held")
+	session := ns.Session(ctx, "held", 40*time.Second)
+	held := ns.WatchDrains(ctx, "held")
+	ns.DeleteHeld(ctx, "held")
 	whilePodsDrain(ctx, ns, drains, 9, "uninstall", "drain-operator", "--wait", "--timeout=3m")
+	session.ExpectWhole(ctx) // let go, it is held by its hook
+	held.AwaitEnd(ctx).App().ExpectDrained()
+	stays := framework.Get(ctx, ns, "stays", &corev1.Pod{})
+	Expect(framework.Gated(stays)).To(BeTrue())
+	Expect(framework.Ready(stays)).To(BeTrue(), "%v", stays.Status.Conditions)
 	for _, d := range drains.Ended() {
 		d.App().ExpectDrained()
 	}

@@ -27,6 +27,13 @@ func (s Sample) Figure(group, what string, q float64) Figure {
 	}
 }
 
+// Longest is the longest time, in milliseconds.
+func (s Sample) Longest(group, what string) Figure {
+	f := s.Figure(group, what, 1)
+	f.What = what + ", longest"
+	return f
+}
+
 // Ratio is a quantile as a multiple of the same quantile of another sample.
 func (s Sample) Ratio(to Sample, group, what string, q float64) Figure {
 	return Figure{

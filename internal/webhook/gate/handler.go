@@ -145,7 +145,7 @@ func (h *Handler) answer(ctx context.Context, req *request) (s drain.Snapshot, v
 // look gathers what is known of the pod. A pod that is being deleted comes as
 // the API server has it now, one that is being evicted as it was known last.
 func (h *Handler) look(ctx context.Context, req *request, s *drain.Snapshot) (err error) {
-	if s.Pod = req.Pod; s.Ask.Kind == drain.Evict {
+	if s.Pod = req.Pod.whole(); s.Ask.Kind == drain.Evict {
 		if s.Pod, err = h.Facts.Pod(ctx, req.Namespace, req.Name); err != nil {
 			return err
 		}

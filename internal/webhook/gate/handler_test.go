@@ -169,6 +169,7 @@ func TestSnapshots(t *testing.T) {
 	uid := types.UID("pod-uid")
 	k := knows()
 	k.pod.UID = uid
+	k.pod.Spec.Containers = nil // nothing that a verdict reads
 	snapshot := func(edit func(*drain.Snapshot)) drain.Snapshot {
 		s := drain.Snapshot{Ask: drain.Ask{Kind: drain.Delete, User: "jane"}, Pod: k.pod, Policy: k.policy}
 		edit(&s)
@@ -246,6 +247,64 @@ func TestSnapshotsOfLittle(t *testing.T) {
 			_, w := asked(t, tc.known, allow, tc.request)
 			if diff := cmp.Diff([]drain.Snapshot{tc.want}, w.snapshots); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// What is read of a pod that is being deleted leads to the same verdict as the
+// whole of it.
+func TestWhatIsReadOfAPodIsEnough(t *testing.T) {
+	started, changed := metav1.NewTime(now.Add(-time.Hour)), metav1.NewTime(now.Add(-time.Minute))
+	held := func() *corev1.Pod {
+		pod := knows().pod
+		pod.UID, pod.Spec.TerminationGracePeriodSeconds = "uid", ptr.To[int64](45)
+		pod.Spec.ReadinessGates = []corev1.PodReadinessGate{{ConditionType: v1alpha1.PodInRotation}}
+		pod.Status = corev1.PodStatus{
+			Phase: corev1.PodRunning, StartTime: &started,
+			ContainerStatuses: []corev1.ContainerStatus{{Name: "app", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: started}}}},
+			Conditions: []corev1.PodCondition{
+				{Type: corev1.PodReady, Status: "True", LastTransitionTime: changed},
+				{Type: v1alpha1.PodInRotation, Status: "True", LastTransitionTime: changed},
+			},
+		}
+		return pod
+	}
+	condition := func(conditionType corev1.PodConditionType, status corev1.ConditionStatus, reason, message string) corev1.PodCondition {
+		return corev1.PodCondition{Type: conditionType, Status: status, Reason: reason, Message: message, LastTransitionTime: changed, LastProbeTime: changed}
+	}
+	wished := func(drained corev1.PodCondition) func(*corev1.Pod) {
+		return func(p *corev1.Pod) {
+			p.Status.Conditions[1].Status = "False"
+			p.Status.Conditions = append(p.Status.Conditions, condition(v1alpha1.PodDeletionRequested, "True", "Evict", `{"by":"joe","graceSeconds":9}`), drained)
+		}
+	}
+	policy := knows().policy
+	policy.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionDrainStatusReachable, Status: "True"}}
+	for want, edit := range map[drain.VerdictReason]func(*corev1.Pod){
+		drain.RefusedNotDrained:  func(*corev1.Pod) {},
+		drain.AllowedNotMeant:    func(p *corev1.Pod) { p.Labels = nil },
+		drain.AllowedTerminating: func(p *corev1.Pod) { p.DeletionTimestamp = &changed },
+		drain.AllowedDisrupted: func(p *corev1.Pod) {
+			p.Status.Conditions = append(p.Status.Conditions, condition(corev1.DisruptionTarget, "True", "DeletionByPodGC", ""))
+		},
+		drain.AllowedNothingRuns:   func(p *corev1.Pod) { p.Status.ContainerStatuses[0].State = corev1.ContainerState{} },
+		drain.AllowedNoGate:        func(p *corev1.Pod) { p.Spec.ReadinessGates = nil },
+		drain.AllowedDrained:       wished(condition(v1alpha1.PodDrained, "True", "", "")),
+		drain.AllowedStatusUnknown: wished(condition(v1alpha1.PodDrained, "Unknown", v1alpha1.ReasonStatusNoAnswer, "")),
+	} {
+		t.Run(string(want), func(t *testing.T) {
+			pod := held()
+			edit(pod)
+			_, w := asked(t, &known{pod: pod, policy: policy}, allow, deletion(t, pod, `{"gracePeriodSeconds":45}`))
+			got := drain.Decide(w.snapshots[0], now)
+			if got.Reason != want {
+				t.Errorf("got %s", got.Reason)
+			}
+			whole := w.snapshots[0]
+			whole.Pod = pod
+			if diff := cmp.Diff(drain.Decide(whole, now), got); diff != "" {
+				t.Errorf("(-of the whole pod +of what is read):\n%s", diff)
 			}
 		})
 	}

@@ -6,7 +6,6 @@ import (
 	"net/http"
 
 	admissionv1 "k8s.io/api/admission/v1"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
@@ -34,7 +33,7 @@ type request struct {
 		Options *metav1.DeleteOptions `json:"deleteOptions"`
 	} `json:"object"`
 	// Pod is the old object of a deletion, null for a creation.
-	Pod *corev1.Pod `json:"oldObject"`
+	Pod *pod `json:"oldObject"`
 	// Options of a deletion, with the grace that comes of them; of a creation
 	// something else.
 	Options *metav1.DeleteOptions `json:"options"`
@@ -80,7 +79,7 @@ func (r *request) ask() (drain.Ask, error) {
 	switch {
 	case r.unreadable != nil:
 		return ask, fmt.Errorf("reading the request: %w", r.unreadable)
-	case ask.Kind == drain.Delete && (r.Pod == nil || r.Pod.Name == ""):
+	case ask.Kind == drain.Delete && (r.Pod == nil || r.Pod.Meta.Name == ""):
 		return ask, errors.New("reading the pod: there is none")
 	case ask.Kind == drain.Evict && r.Eviction == nil:
 		return ask, errors.New("reading the eviction: there is none")
@@ -102,7 +101,7 @@ func (r *request) ask() (drain.Ask, error) {
 // podName is the pod's name, as far as it can be told.
 func (r *request) podName() string {
 	if r.Pod != nil {
-		return r.Pod.Name
+		return r.Pod.Meta.Name
 	}
 	return r.Name
 }

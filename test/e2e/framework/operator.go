@@ -21,6 +21,7 @@ const (
 	operatorNamespace = "drain-operator-system"
 	operatorName      = "drain-operator"
 	operatorLease     = "drain-operator"
+	webhookService    = "drain-operator-webhook"
 	sourcesSecret     = "drain-operator-latency-sources"
 	sourcesMount      = "/etc/drain-operator/latency-sources"
 )
@@ -142,9 +143,36 @@ func (e *Env) awaitOldReplicasGone(ctx context.Context) {
 // KillOnNode kills the first container of a pod with SIGKILL, from outside.
 func KillOnNode(ctx context.Context, pod *corev1.Pod) {
 	GinkgoHelper()
+	SignalOnNode(ctx, pod, "KILL")
+}
+
+// SignalOnNode sends the first container of a pod a signal, from outside.
+func SignalOnNode(ctx context.Context, pod *corev1.Pod, signal string) {
+	GinkgoHelper()
 	_, id, _ := strings.Cut(pod.Status.ContainerStatuses[0].ContainerID, "://")
 	Expect(id).NotTo(BeEmpty())
-	OnNode(ctx, "sh", "-c", `for f in $(grep -l "$0" /proc/[0-9]*/cgroup); do kill -9 "$(basename "$(dirname "$f")")"; done`, id)
+	OnNode(ctx, "sh", "-c", `for f in $(grep -l "$0" /proc/[0-9]*/cgroup); do kill -s "$1" "$(basename "$(dirname "$f")")"; done`, id, signal)
+}
+
+// KillOperator kills all replicas with SIGKILL, from outside, and returns them.
+func (e *Env) KillOperator(ctx context.Context) (pods []corev1.Pod) {
+	GinkgoHelper()
+	pods = e.operatorPods(ctx)
+	Expect(pods).NotTo(BeEmpty())
+	for i := range pods {
+		KillOnNode(ctx, &pods[i])
+	}
+	return pods
+}
+
+// AwaitRestarted waits until the first container of one of the operator's pods
+// was started again, and all replicas are ready.
+func (e *Env) AwaitRestarted(ctx context.Context, pod *corev1.Pod) {
+	GinkgoHelper()
+	e.operator().AwaitPod(ctx, pod.Name, func(g Gomega, p *corev1.Pod) {
+		g.Expect(p.Status.ContainerStatuses[0].RestartCount).To(BeNumerically(">", pod.Status.ContainerStatuses[0].RestartCount))
+	})
+	e.AwaitOperator(ctx)
 }
 
 // AwaitNewLeader waits until somebody else leads.

@@ -130,6 +130,14 @@ func WorkOf(pod *corev1.Pod, port int32) string {
 	return fmt.Sprintf("http://%s:%d/work", pod.Status.PodIP, port)
 }
 
+// Say makes the drain status of a pod of the workload another one.
+func (n *Namespace) Say(ctx context.Context, pod, status string) {
+	GinkgoHelper()
+	_, err := n.Kube.CoreV1().RESTClient().Get().Namespace(n.Name).Resource("pods").
+		Name(fmt.Sprintf("%s:%d", pod, WorkPort)).SubResource("proxy").Suffix("say").Param("status", status).DoRaw(ctx)
+	Expect(err).NotTo(HaveOccurred())
+}
+
 // Call asks a path of a pod through the API server and returns the answer.
 func (n *Namespace) Call(ctx context.Context, pod string, port int32, path string) (string, error) {
 	body, err := n.Kube.CoreV1().RESTClient().Get().Namespace(n.Name).Resource("pods").

@@ -7,6 +7,7 @@
 //	/work?ms=40&flush=1  after 40 ms; with flush the headers go out at once
 //	/healthz, /readyz    200
 //	/deadlock            200; from then on nothing above answers any more
+//	/say?status=hang     200; from then on the drain status is as with -status=hang
 //
 // and on its status address, as -status says:
 //
@@ -50,7 +51,7 @@ func main() {
 	flag.StringVar(&o.term, "term", "exit", "on SIGTERM: exit | shutdown | ignore")
 	flag.DurationVar(&o.exitAfter, "exit-after", 0, "on SIGTERM with -term=exit: how long flushing and closing take")
 	flag.StringVar(&o.statusAddr, "status-addr", "", "address of the drain status; none when empty")
-	flag.StringVar(&o.status, "status", "ok", "drain status: ok | hang | garbage | huge | redirect | http500 | closes | gone")
+	flag.StringVar(&o.status, "status", "ok", "drain status: ok | busy | hang | garbage | huge | redirect | http500 | closes | gone")
 	flag.IntVar(&o.fillMiB, "fill-memory", 0, "grow to this resident size, in MiB")
 	flag.StringVar(&o.proxyTo, "proxy-to", "", "relay connections to this address instead of working")
 	flag.StringVar(&o.report, "report", "/dev/termination-log", "file that reports are appended to, none when empty")

@@ -17,14 +17,14 @@ func serveStatus(o options, w *work, failed chan<- error) error {
 	if o.status == "gone" {
 		return nil // nobody listens
 	}
-	handler, err := statusHandler(o.status, w)
-	if err != nil {
+	if err := w.says(o.status); err != nil {
 		return err
 	}
 	l, err := o.listen(o.statusAddr)
 	if err != nil {
 		return err
 	}
+	handler := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.saying.Load().ServeHTTP(rw, r) })
 	s := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
 	go func() {
 		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -34,10 +34,24 @@ func serveStatus(o options, w *work, failed chan<- error) error {
 	return nil
 }
 
+// says makes the drain status what a mode says, from now on.
+func (w *work) says(mode string) error {
+	handler, err := statusHandler(mode, w)
+	if err == nil {
+		w.saying.Store(&handlerBox{handler})
+	}
+	return err
+}
+
+// handlerBox makes handlers of all types one.
+type handlerBox struct{ http.Handler }
+
 func statusHandler(mode string, w *work) (http.Handler, error) {
 	switch mode {
 	case "ok":
 		return honest(w), nil
+	case "busy":
+		return text(http.StatusOK, `{"version":1,"inFlight":1}`), nil
 	case "hang":
 		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), nil
 	case "garbage":

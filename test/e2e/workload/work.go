@@ -7,11 +7,12 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // maxWork bounds one request.
-const maxWork = 2 * time.Minute
+const maxWork = 5 * time.Minute
 
 // work is what the server owes and has done.
 type work struct {
@@ -30,6 +31,8 @@ type work struct {
 
 	deadlocked chan struct{}
 	deadlock   sync.Once
+
+	saying atomic.Pointer[handlerBox]
 }
 
 func newWork(r *reporter, polite, flush bool) *work {
@@ -45,6 +48,11 @@ func (w *work) handler() http.Handler {
 	}
 	mux.HandleFunc("/deadlock", func(http.ResponseWriter, *http.Request) {
 		w.deadlock.Do(func() { close(w.deadlocked) })
+	})
+	mux.HandleFunc("/say", func(rw http.ResponseWriter, r *http.Request) {
+		if err := w.says(r.FormValue("status")); err != nil {
+			http.Error(rw, err.Error(), http.StatusBadRequest)
+		}
 	})
 	return mux
 }

@@ -28,7 +28,7 @@ var _ = Describe("The operator", func() {
 		Entry("not exec", "default", "", "pods", "exec", ""),
 		Entry("evict, within limits", "default", "", "pods", "eviction", "", "create"),
 		Entry("read disruption budgets, no more", "default", "policy", "poddisruptionbudgets", "", "", "list"),
-		Entry("nothing with Deployments", "default", "apps", "deployments", "", ""),
+		Entry("list Deployments, no more", "default", "apps", "deployments", "", "", "list"),
 		Entry("read a StatefulSet, no more", "default", "apps", "statefulsets", "", "", "get"),
 		Entry("nothing with nodes but look", "", "", "nodes", "", "", "get", "list", "watch"),
 		Entry("not ask kubelets", "", "", "nodes", "proxy", ""),

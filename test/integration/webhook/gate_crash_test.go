@@ -87,7 +87,8 @@ var _ = Describe("A replica that dies between its answer and its record", Ordere
 
 	// With the rights of the operator, as the hook of an uninstall has them.
 	It("lets go of what is held before an uninstall, and refuses nothing more", func(ctx context.Context) {
-		Eventually(func() (bool, error) { // until there is a leader again
+		running(ctx)
+		Eventually(func() (bool, error) { // until it leads
 			pod := webPod(policy.Namespace)
 			err := own.Client.Create(ctx, pod, client.DryRunAll)
 			return hasGate(pod), err

@@ -24,9 +24,9 @@ import (
 	"github.com/drain-operator/drain-operator/test/integration/framework"
 	"github.com/drain-operator/drain-operator/test/perf"
 	"github.com/drain-operator/drain-operator/test/perf/audit"
+	"github.com/drain-operator/drain-operator/test/perf/binary"
 	"github.com/drain-operator/drain-operator/test/perf/fleet"
 	"github.com/drain-operator/drain-operator/test/perf/network"
-	"github.com/drain-operator/drain-operator/test/perf/operator"
 )
 
 const (
@@ -108,7 +108,7 @@ func (b *bench) run(ctx context.Context, dir string) (err error) {
 	}
 	defer func() { err = errors.Join(err, b.kubelet.stop()) }()
 	b.say("building and starting the operator")
-	program, err := operator.Build(ctx, b.env, dir)
+	program, err := binary.Build(ctx, b.env, dir)
 	if err != nil {
 		return err
 	}

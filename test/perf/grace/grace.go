@@ -27,9 +27,9 @@ import (
 
 	"github.com/drain-operator/drain-operator/test/integration/framework"
 	"github.com/drain-operator/drain-operator/test/perf"
+	"github.com/drain-operator/drain-operator/test/perf/binary"
 	"github.com/drain-operator/drain-operator/test/perf/fleet"
 	"github.com/drain-operator/drain-operator/test/perf/network"
-	"github.com/drain-operator/drain-operator/test/perf/operator"
 )
 
 const (
@@ -97,7 +97,7 @@ type bench struct {
 	answers  *answers
 	env      *framework.Environment
 	client   client.Client
-	operator *operator.Process
+	operator *binary.Process
 	// peak of the operator's memory so far, in MiB.
 	peak    func() float64
 	figures []perf.Figure

@@ -10,8 +10,8 @@ import (
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 	"github.com/drain-operator/drain-operator/test/perf"
+	"github.com/drain-operator/drain-operator/test/perf/binary"
 	"github.com/drain-operator/drain-operator/test/perf/fleet"
-	"github.com/drain-operator/drain-operator/test/perf/operator"
 )
 
 const (
@@ -52,7 +52,7 @@ func (b *bench) run(ctx context.Context, dir string) (err error) {
 		return err
 	}
 	b.say("building and starting the operator")
-	program, err := operator.Build(ctx, b.env, dir)
+	program, err := binary.Build(ctx, b.env, dir)
 	if err != nil {
 		return err
 	}
@@ -216,7 +216,7 @@ func (b *bench) written(s source, before, after map[string]float64, looks float6
 	}.AtMost(0)
 }
 
-func (s source) figures(before, after operator.Usage, looks float64) []perf.Figure {
+func (s source) figures(before, after binary.Usage, looks float64) []perf.Figure {
 	cpu := perf.Millis(after.CPU-before.CPU) / looks
 	figure := func(what string, value float64, unit string) perf.Figure {
 		return perf.Figure{What: s.what + ", " + what, Value: value, Unit: unit, Samples: int(looks)}

@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/drain-operator/drain-operator/test/integration/framework"
-	"github.com/drain-operator/drain-operator/test/perf/operator"
+	"github.com/drain-operator/drain-operator/test/perf/binary"
 )
 
 // written are the resources that the operator writes, its lease aside, by verbs.
@@ -26,7 +26,7 @@ func writes(ctx context.Context, env *framework.Environment) (map[string]float64
 	if err != nil {
 		return nil, fmt.Errorf("reading the API server's metrics: %w", err)
 	}
-	m, err := operator.ParsePage(string(body))
+	m, err := binary.ParsePage(string(body))
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,8 @@ import (
 	"time"
 
 	"github.com/drain-operator/drain-operator/test/perf"
-	"github.com/drain-operator/drain-operator/test/perf/operator"
+	"github.com/drain-operator/drain-operator/test/perf/audit"
+	"github.com/drain-operator/drain-operator/test/perf/binary"
 )
 
 // measured is what was seen with a number of pods.
@@ -17,7 +18,7 @@ type measured struct {
 	perSecond float64
 	// Usage after the pods were created, after a cold start, and after the rest
 	// that followed a warm one.
-	creating, coldUse, restUse operator.Usage
+	creating, coldUse, restUse binary.Usage
 	// From the start of the process, with nothing there: until it was ready,
 	// until all policies had a status, until all said that injection works.
 	coldReady, coldJudged, coldWorking time.Duration
@@ -25,13 +26,13 @@ type measured struct {
 	// all policies.
 	warmReady, warmVisited time.Duration
 	// Requests to the API server, from the start.
-	coldRequests, warmRequests requests
+	coldRequests, warmRequests audit.Requests
 
 	// At rest: the memory in MiB, the share of a core, and the requests.
 	resident, own []float64
 	busy          float64
 	rested        time.Duration
-	restRequests  requests
+	restRequests  audit.Requests
 }
 
 // peak is the most that was ever resident, starts and creations included.
@@ -54,7 +55,7 @@ func (m *measured) figures() []perf.Figure {
 		figure("warm start, to ready", m.warmReady.Seconds(), "s"),
 		figure("warm start, to a visit of every policy", m.warmVisited.Seconds(), "s"),
 		// One event says who leads.
-		figure("warm start, writes", float64(m.warmRequests.of(writes)), "writes").AtMost(1),
+		figure("warm start, writes", float64(m.warmRequests.Of(audit.Writes)), "writes").AtMost(1),
 		figure("resident set, peak while pods were created", m.creating.Peak, "MiB").AtMost(maxMiB),
 		figure("resident set, peak of a cold start", m.coldUse.Peak, "MiB").AtMost(maxMiB),
 		figure("resident set, peak of a warm start and the rest", m.restUse.Peak, "MiB").AtMost(maxMiB),
@@ -62,12 +63,12 @@ func (m *measured) figures() []perf.Figure {
 		figure("of it the process's own, without the binary's pages", slices.Max(m.own), "MiB"),
 		figure("live heap at rest", m.restUse.Live, "MiB"),
 		figure("CPU at rest", m.busy*100, "% of a core"),
-		figure("writes per minute at rest", m.perMinute(m.restRequests.of(writes)), "writes").AtMost(0),
+		figure("writes per minute at rest", m.perMinute(m.restRequests.Of(audit.Writes)), "writes").AtMost(0),
 	}
-	for _, k := range []kind{reads, dryRuns, reviews, renewals} {
-		figures = append(figures, figure(string(k)+" per minute at rest", m.perMinute(m.restRequests.of(k)), "requests"))
+	for _, k := range []audit.Kind{audit.Reads, audit.DryRuns, audit.Reviews, audit.Renewals} {
+		figures = append(figures, figure(string(k)+" per minute at rest", m.perMinute(m.restRequests.Of(k)), "requests"))
 	}
-	for _, k := range []kind{writes, dryRuns} {
+	for _, k := range []audit.Kind{audit.Writes, audit.DryRuns} {
 		for _, what := range slices.Sorted(maps.Keys(m.coldRequests[k])) {
 			figures = append(figures, figure(fmt.Sprintf("cold start, %s: %s", k, what), float64(m.coldRequests[k][what]), "requests"))
 		}
@@ -77,8 +78,8 @@ func (m *measured) figures() []perf.Figure {
 
 // unexpected tells what was written where nothing should have been.
 func (b *bench) unexpected(m measured) {
-	for when, seen := range map[string]requests{"a warm start": m.warmRequests, "rest": m.restRequests} {
-		for what, count := range seen[writes] {
+	for when, seen := range map[string]audit.Requests{"a warm start": m.warmRequests, "rest": m.restRequests} {
+		for what, count := range seen[audit.Writes] {
 			b.say("%d pods, %s: %d x %s", m.pods, when, count, what)
 		}
 	}
@@ -100,7 +101,7 @@ func (b *bench) growth(few, many measured) {
 		ratio("live heap at rest", func(m measured) float64 { return m.restUse.Live }),
 		ratio("CPU at rest", func(m measured) float64 { return m.busy }),
 		ratio("requests per minute at rest, renewals of the lease aside", func(m measured) float64 {
-			return m.perMinute(m.restRequests.of(reads) + m.restRequests.of(dryRuns) + m.restRequests.of(reviews) + m.restRequests.of(writes))
+			return m.perMinute(m.restRequests.Of(audit.Reads) + m.restRequests.Of(audit.DryRuns) + m.restRequests.Of(audit.Reviews) + m.restRequests.Of(audit.Writes))
 		}),
 	)
 }

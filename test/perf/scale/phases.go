@@ -16,6 +16,7 @@ import (
 	"github.com/drain-operator/drain-operator/internal/condition"
 	"github.com/drain-operator/drain-operator/internal/registration"
 	"github.com/drain-operator/drain-operator/test/integration/framework"
+	"github.com/drain-operator/drain-operator/test/perf/audit"
 	"github.com/drain-operator/drain-operator/test/perf/fleet"
 )
 
@@ -113,7 +114,7 @@ func (b *bench) cold(ctx context.Context, m *measured) error {
 		return err
 	}
 	m.coldWorking = at.Sub(b.process.Started)
-	if m.coldRequests, err = readAudit(b.audit, b.process.Started, time.Now()); err != nil {
+	if m.coldRequests, err = audit.Read(b.audit, b.process.Started, time.Now()); err != nil {
 		return err
 	}
 	m.coldUse, err = b.process.Use()
@@ -178,7 +179,7 @@ func (b *bench) warm(ctx context.Context, m *measured) error {
 	if err := sleep(ctx, settle); err != nil {
 		return err
 	}
-	m.warmRequests, err = readAudit(b.audit, b.process.Started, time.Now())
+	m.warmRequests, err = audit.Read(b.audit, b.process.Started, time.Now())
 	return err
 }
 
@@ -206,7 +207,7 @@ func (b *bench) rest(ctx context.Context, m *measured) error {
 	}
 	m.busy = (m.restUse.CPU - before.CPU).Seconds() / to.Sub(from).Seconds()
 	m.rested = to.Sub(from)
-	m.restRequests, err = readAudit(b.audit, from, to)
+	m.restRequests, err = audit.Read(b.audit, from, to)
 	return err
 }
 

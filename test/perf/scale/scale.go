@@ -22,8 +22,9 @@ import (
 
 	"github.com/drain-operator/drain-operator/test/integration/framework"
 	"github.com/drain-operator/drain-operator/test/perf"
+	"github.com/drain-operator/drain-operator/test/perf/audit"
+	"github.com/drain-operator/drain-operator/test/perf/binary"
 	"github.com/drain-operator/drain-operator/test/perf/fleet"
-	"github.com/drain-operator/drain-operator/test/perf/operator"
 )
 
 const (
@@ -49,7 +50,7 @@ func Measure(ctx context.Context, say func(string, ...any)) (_ []perf.Figure, er
 	b := &bench{say: say, audit: filepath.Join(dir, "audit.log"), workloads: fleet.Workloads(policies)}
 	logf.SetLogger(zap.New(zap.WriteTo(io.Discard))) // of the informers
 	say("starting an API server")
-	follow, err := audited(dir, b.audit)
+	follow, err := audit.To(dir, b.audit)
 	if err != nil {
 		return nil, err
 	}
@@ -74,10 +75,10 @@ type bench struct {
 	workloads []fleet.Workload
 	// audit is the file with the operator's requests.
 	audit   string
-	program *operator.Program
+	program *binary.Program
 	// address of the webhook, the same for all replicas, as that of a Service is.
 	address string
-	process *operator.Process
+	process *binary.Process
 	figures []perf.Figure
 	// pods that each workload has.
 	pods int
@@ -98,7 +99,7 @@ func (b *bench) run(ctx context.Context, dir string) (err error) {
 		return err
 	}
 	b.say("building the operator, and starting it with nothing to look after")
-	if b.program, err = operator.Build(ctx, b.env, dir); err != nil {
+	if b.program, err = binary.Build(ctx, b.env, dir); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.stop()) }()

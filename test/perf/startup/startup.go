@@ -15,6 +15,7 @@ import (
 	"github.com/drain-operator/drain-operator/test/e2e/framework"
 	"github.com/drain-operator/drain-operator/test/perf"
 	"github.com/drain-operator/drain-operator/test/perf/onpods"
+	"github.com/drain-operator/drain-operator/test/perf/operator"
 )
 
 // Group is the name of this benchmark.
@@ -35,7 +36,9 @@ func Measure(ctx context.Context, image string, say func(string, ...any)) (figur
 	}
 	for _, delivery := range []plan.Delivery{plan.ImageVolume, plan.InitContainer} {
 		say("the operator is to deliver by %s", delivery)
-		restore, err := setDelivery(ctx, env, delivery)
+		// Without the second flag pods with the init container get the native sleep
+		// hook, as a plain kubectl drain refuses pods with an emptyDir.
+		restore, err := operator.Operator{Env: env}.WithArgs(ctx, "--agent-delivery="+string(delivery), "--avoid-emptydir=false")
 		if err != nil {
 			return nil, err
 		}

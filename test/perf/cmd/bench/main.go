@@ -15,6 +15,8 @@ import (
 	"syscall"
 
 	"github.com/drain-operator/drain-operator/test/perf"
+	"github.com/drain-operator/drain-operator/test/perf/absence"
+	"github.com/drain-operator/drain-operator/test/perf/availability"
 	"github.com/drain-operator/drain-operator/test/perf/emptyhook"
 	"github.com/drain-operator/drain-operator/test/perf/footprint"
 	"github.com/drain-operator/drain-operator/test/perf/gate"
@@ -49,8 +51,8 @@ type group struct {
 	measure func(ctx context.Context, o options, say func(string, ...any)) ([]perf.Figure, error)
 }
 
-// groups in the order of the table. The last two need a cluster (KUBECONFIG)
-// with the operator on it.
+// groups in the order of the table. Those from release on need a cluster
+// (KUBECONFIG) with the operator on it.
 var groups = []group{
 	{footprint.Group, func(ctx context.Context, _ options, say func(string, ...any)) ([]perf.Figure, error) {
 		return footprint.Measure(ctx, ".", say)
@@ -75,6 +77,12 @@ var groups = []group{
 	}},
 	{startup.Group, func(ctx context.Context, o options, say func(string, ...any)) ([]perf.Figure, error) {
 		return startup.Measure(ctx, o.image, say)
+	}},
+	{availability.Group, func(ctx context.Context, _ options, say func(string, ...any)) ([]perf.Figure, error) {
+		return availability.Measure(ctx, say)
+	}},
+	{absence.Group, func(ctx context.Context, _ options, say func(string, ...any)) ([]perf.Figure, error) {
+		return absence.Measure(ctx, say)
 	}},
 }
 

@@ -1,7 +1,7 @@
-// Package operator runs the operator for benchmarks: the real binary, as a
+// Package binary runs the operator for benchmarks: the real binary, as a
 // process of its own with the memory limit of its manifest, and tells what it
 // takes.
-package operator
+package binary
 
 import (
 	"context"
