@@ -159,10 +159,10 @@ func ask(t *testing.T, place, query string) drainstatus.Reading {
 	request.Close = true
 	res, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return drainstatus.EvaluateBody(drainstatus.Reply{Err: err})
+		return drainstatus.EvaluateBody(drainstatus.Reply{Err: err}, drainstatus.Exclude)
 	}
 	defer res.Body.Close()
-	return drainstatus.EvaluateBody(drainstatus.Reply{StatusCode: res.StatusCode, ContentType: res.Header.Get("Content-Type"), Body: res.Body})
+	return drainstatus.EvaluateBody(drainstatus.Reply{StatusCode: res.StatusCode, ContentType: res.Header.Get("Content-Type"), Body: res.Body}, drainstatus.Exclude)
 }
 
 func want(t *testing.T, got drainstatus.Reading, inFlight, longLived int64) {
