@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -55,7 +56,7 @@ func newEnough() (string, error) {
 	out, err := exec.Command("python3", "-c", script).Output()
 	if err != nil {
 		var why []byte
-		if exit, ok := err.(*exec.ExitError); ok {
+		if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 			why = exit.Stderr
 		}
 		return "", fmt.Errorf("%w: %s", err, why)
