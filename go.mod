@@ -3,6 +3,7 @@ module github.com/drain-operator/drain-operator
 go 1.26.0
 
 require (
+	github.com/coder/websocket v1.8.14
 	github.com/evanphx/json-patch/v5 v5.9.11
 	github.com/google/go-cmp v0.7.0
 	github.com/google/go-containerregistry v0.22.1

@@ -108,7 +108,7 @@ func TestSDKDrains(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	got := drainstatus.EvaluateBody(drainstatus.Reply{StatusCode: res.StatusCode, Body: res.Body})
+	got := drainstatus.EvaluateBody(drainstatus.Reply{StatusCode: res.StatusCode, Body: res.Body}, drainstatus.Exclude)
 	if got.State != drainstatus.Drained {
 		t.Errorf("reading %+v", got)
 	}
@@ -169,7 +169,7 @@ func TestTunedLeaks(t *testing.T) {
 			if leaky {
 				want = drainstatus.Busy
 			}
-			if got := drainstatus.EvaluateBody(drainstatus.Reply{StatusCode: res.StatusCode, Body: res.Body}); got.State != want {
+			if got := drainstatus.EvaluateBody(drainstatus.Reply{StatusCode: res.StatusCode, Body: res.Body}, drainstatus.Exclude); got.State != want {
 				t.Errorf("reading %+v, want %v", got, want)
 			}
 		})

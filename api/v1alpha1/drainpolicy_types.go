@@ -57,6 +57,11 @@ const (
 // DrainPolicySpec is what the owner of the workload asks for.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.gate) || !has(self.gate.hold) || self.gate.hold != 'Deletion' || (has(self.drainStatus) && has(self.drainStatus.http))",message="gate.hold Deletion needs drainStatus.http: nobody can read a pod's sockets from outside"
+// +kubebuilder:validation:XValidation:rule="!has(self.longLived) || !has(self.longLived.policy) || self.longLived.policy == 'Exclude' || (has(self.drainStatus) && has(self.drainStatus.http) && (!has(self.drainStatus.http.drainedWhen) || self.drainStatus.http.drainedWhen == 'Body'))",message="longLived.policy Wait and CloseAfter need drainStatus.http with drainedWhen Body: nothing else tells how many connections are long-lived"
+// +kubebuilder:validation:XValidation:rule="!has(self.longLived) || !has(self.longLived.policy) || self.longLived.policy == 'Exclude' || !has(self.preStop) || ((!has(self.preStop.strategy) || self.preStop.strategy == 'Agent') && (!has(self.preStop.releaseWhen) || self.preStop.releaseWhen == 'Drained'))",message="longLived.policy Wait and CloseAfter need preStop.strategy Agent and preStop.releaseWhen Drained: nothing else waits for connections"
+// +kubebuilder:validation:XValidation:rule="!has(self.longLived) || !has(self.longLived.policy) || self.longLived.policy != 'CloseAfter' || (has(self.preStop) && has(self.preStop.notify))",message="longLived.policy CloseAfter needs preStop.notify: it is the workload that tells its clients"
+// +kubebuilder:validation:XValidation:rule="!has(self.longLived) || !has(self.longLived.policy) || self.longLived.policy != 'CloseAfter' || !has(self.longLived.noticeSeconds) || !has(self.preStop) || !has(self.preStop.maxHoldSeconds) || self.preStop.maxHoldSeconds > self.preStop.propagationSeconds + self.longLived.noticeSeconds",message="preStop.maxHoldSeconds must be greater than propagationSeconds and longLived.noticeSeconds together"
+// +kubebuilder:validation:XValidation:rule="!has(self.longLived) || !has(self.longLived.policy) || self.longLived.policy != 'CloseAfter' || !has(self.longLived.noticeSeconds) || !has(self.gate) || !has(self.gate.hold) || self.gate.hold != 'Deletion' || !has(self.preStop) || !has(self.preStop.propagationSeconds) || !has(self.gate.maxHoldSeconds) || self.gate.maxHoldSeconds > self.preStop.propagationSeconds + self.longLived.noticeSeconds",message="gate.maxHoldSeconds must be greater than propagationSeconds and longLived.noticeSeconds together"
 type DrainPolicySpec struct {
 	// selector selects pods of this namespace, whoever owns them. The empty
 	// selector {} selects all of them.
@@ -93,6 +98,11 @@ type DrainPolicySpec struct {
 	// +optional
 	// +default={}
 	Gate Gate `json:"gate,omitzero"`
+
+	// longLived says what becomes of connections that do not end by themselves.
+	// +optional
+	// +default={}
+	LongLived LongLived `json:"longLived,omitzero"`
 }
 
 // DrainStatus says where the drain status is read. At most one field is set.

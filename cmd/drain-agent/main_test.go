@@ -27,6 +27,7 @@ var allowed = []string{
 	"github.com/drain-operator/drain-operator/internal/drainstatus",
 	"github.com/drain-operator/drain-operator/internal/drainstatus/dialect",
 	"github.com/drain-operator/drain-operator/internal/drainstatus/metric",
+	"github.com/drain-operator/drain-operator/internal/drainclient",
 	"github.com/drain-operator/drain-operator/internal/hold",
 	"github.com/drain-operator/drain-operator/internal/inflight",
 	"github.com/drain-operator/drain-operator/internal/rotation",

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -55,7 +56,7 @@ func newEnough() (string, error) {
 	out, err := exec.Command("python3", "-c", script).Output()
 	if err != nil {
 		var why []byte
-		if exit, ok := err.(*exec.ExitError); ok {
+		if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 			why = exit.Stderr
 		}
 		return "", fmt.Errorf("%w: %s", err, why)
@@ -159,10 +160,10 @@ func ask(t *testing.T, place, query string) drainstatus.Reading {
 	request.Close = true
 	res, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return drainstatus.EvaluateBody(drainstatus.Reply{Err: err})
+		return drainstatus.EvaluateBody(drainstatus.Reply{Err: err}, drainstatus.Exclude)
 	}
 	defer res.Body.Close()
-	return drainstatus.EvaluateBody(drainstatus.Reply{StatusCode: res.StatusCode, ContentType: res.Header.Get("Content-Type"), Body: res.Body})
+	return drainstatus.EvaluateBody(drainstatus.Reply{StatusCode: res.StatusCode, ContentType: res.Header.Get("Content-Type"), Body: res.Body}, drainstatus.Exclude)
 }
 
 func want(t *testing.T, got drainstatus.Reading, inFlight, longLived int64) {

@@ -11,7 +11,14 @@ test: test-unit test-chart test-integration test-cluster test-e2e test-lifecycle
 test-unit: ## Test what needs neither an API server nor a cluster.
 	go test $(UNIT_PACKAGES)
 
+# The suite of the webhook mostly waits: it runs in several processes, each with
+# an API server of its own.
+WEBHOOK_PROCS ?= 3
+INTEGRATION_PACKAGES = $(shell go list ./test/integration/... ./examples/envtest | grep -v /test/integration/webhook$$)
+
 .PHONY: test-integration
-test-integration: cluster-bin $(BIN)/helm ## Test API, webhook and controllers against a real API server.
-	KUBEBUILDER_ASSETS="$${KUBEBUILDER_ASSETS:-$$($(CLUSTER_BIN) assets)}" \
-	  HELM=$(BIN)/helm go test -timeout 20m ./test/integration/... ./examples/envtest
+test-integration: cluster-bin $(addprefix $(BIN)/,helm ginkgo) ## Test API, webhook and controllers against a real API server.
+	@mkdir -p reports
+	export HELM=$(BIN)/helm KUBEBUILDER_ASSETS="$${KUBEBUILDER_ASSETS:-$$($(CLUSTER_BIN) assets)}"; \
+	  go test -timeout 20m $(INTEGRATION_PACKAGES) && \
+	  $(BIN)/ginkgo run --procs=$(WEBHOOK_PROCS) --timeout=20m --keep-going --output-dir=reports --junit-report=webhook.xml ./test/integration/webhook

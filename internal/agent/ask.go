@@ -35,19 +35,23 @@ func newAsker(d dialer, spec hold.HTTP) asker {
 }
 
 // ask takes one look. With wait > 0 the endpoint may hold its answer for so
-// many seconds. The timeout covers the whole answer, body included.
-func (a asker) ask(ctx context.Context, wait int) drainstatus.Reading {
+// many seconds. The timeout covers the whole answer, body included. The answer
+// is judged by the policy for long-lived connections as it stands.
+func (a asker) ask(ctx context.Context, wait int, longLived drainstatus.LongLived) drainstatus.Reading {
 	ctx, cancel := context.WithTimeout(ctx, a.timeout+time.Duration(wait)*time.Second)
 	defer cancel()
-	target, err := withWait(a.url, wait)
+	target, err := withWait(a.url, wait, longLived)
 	if err != nil {
 		return drainstatus.NotReadable("%v", err)
 	}
-	return drainclient.Ask(ctx, a.client, target, a.dialect, userAgent)
+	judge := a.dialect
+	judge.LongLived = longLived
+	return drainclient.Ask(ctx, a.client, target, judge, userAgent)
 }
 
-// withWait merges waitSeconds into a URL, whose query stays as it is.
-func withWait(target string, wait int) (string, error) {
+// withWait merges waitSeconds, and whether to wait for long-lived connections,
+// into a URL, whose query stays as it is.
+func withWait(target string, wait int, longLived drainstatus.LongLived) (string, error) {
 	if wait <= 0 {
 		return target, nil
 	}
@@ -55,15 +59,22 @@ func withWait(target string, wait int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	parameter := drainstatus.WaitParameter + "=" + strconv.Itoa(wait)
-	switch query := u.Query(); {
-	case query.Has(drainstatus.WaitParameter):
-		query.Set(drainstatus.WaitParameter, strconv.Itoa(wait))
-		u.RawQuery = query.Encode()
-	case u.RawQuery != "":
-		u.RawQuery += "&" + parameter
-	default:
-		u.RawQuery = parameter
+	u.RawQuery = withParameter(u.RawQuery, drainstatus.WaitParameter, strconv.Itoa(wait))
+	if longLived.Counts() {
+		u.RawQuery = withParameter(u.RawQuery, drainstatus.LongLivedParameter, "true")
 	}
 	return u.String(), nil
+}
+
+// withParameter adds a parameter to a query, or sets the one that is there.
+func withParameter(query, name, value string) string {
+	values, _ := url.ParseQuery(query) // what can be read of it
+	switch {
+	case values.Has(name):
+		values.Set(name, value)
+		return values.Encode()
+	case query != "":
+		return query + "&" + name + "=" + value
+	}
+	return name + "=" + value
 }

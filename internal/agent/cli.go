@@ -106,9 +106,12 @@ func runWait(args []string, _, stderr io.Writer) int {
 	if code, ok := parse(flags, "drain-agent wait --hold <json>: returns when the pod has drained, at the latest at the hold's bound.", args, 0, stderr); !ok {
 		return code
 	}
-	spec, err := hold.Parse(*encoded)
+	spec, unknown, err := hold.ParseNewer(*encoded)
 	if err != nil {
 		return fail(stderr, err)
+	}
+	if unknown != nil {
+		_, _ = fmt.Fprintf(stderr, "drain-agent: holding without what this version does not know: %v\n", unknown)
 	}
 	log := func(string, ...any) {}
 	if *verbose {
@@ -187,7 +190,7 @@ func runStatus(args []string, stdout, stderr io.Writer) int {
 	}
 	var spec *hold.Spec
 	if *encoded != "" {
-		parsed, err := hold.Parse(*encoded)
+		parsed, _, err := hold.ParseNewer(*encoded)
 		if err != nil {
 			return fail(stderr, err)
 		}

@@ -153,18 +153,21 @@ func TestLongPoll(t *testing.T) {
 
 func TestWithWait(t *testing.T) {
 	tests := map[string]struct {
-		target string
-		wait   int
-		want   string
+		target    string
+		wait      int
+		longLived drainstatus.LongLived
+		want      string
 	}{
-		"no wait":                    {"http://localhost:1/a?b=c", 0, "http://localhost:1/a?b=c"},
-		"no query":                   {"http://localhost:1/a", 7, "http://localhost:1/a?waitSeconds=7"},
-		"a query stays":              {"http://localhost:1/a?z=%20&b", 7, "http://localhost:1/a?z=%20&b&waitSeconds=7"},
-		"one of its own is replaced": {"http://localhost:1/a?waitSeconds=99&b=c", 7, "http://localhost:1/a?b=c&waitSeconds=7"},
+		"no wait":                    {"http://localhost:1/a?b=c", 0, drainstatus.Wait, "http://localhost:1/a?b=c"},
+		"no query":                   {"http://localhost:1/a", 7, drainstatus.Exclude, "http://localhost:1/a?waitSeconds=7"},
+		"a query stays":              {"http://localhost:1/a?z=%20&b", 7, "", "http://localhost:1/a?z=%20&b&waitSeconds=7"},
+		"one of its own is replaced": {"http://localhost:1/a?waitSeconds=99&b=c", 7, "", "http://localhost:1/a?b=c&waitSeconds=7"},
+		"for all":                    {"http://localhost:1/a", 7, drainstatus.Wait, "http://localhost:1/a?waitSeconds=7&longLived=true"},
+		"for all, for some time":     {"http://localhost:1/a?b", 7, drainstatus.CloseAfter, "http://localhost:1/a?b&waitSeconds=7&longLived=true"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, err := withWait(tc.target, tc.wait)
+			got, err := withWait(tc.target, tc.wait, tc.longLived)
 			if err != nil || got != tc.want {
 				t.Errorf("got %q, %v, want %q", got, err, tc.want)
 			}

@@ -21,13 +21,15 @@ const (
 	notifyTimeout = 2 * time.Second
 )
 
-// notify tells the workload that it drains. A listener that is not up yet is
+// notify tells the workload that it drains, and over which time to tell the
+// clients of long-lived connections, where that is known. A listener that is not up yet is
 // tried again for a moment.
-func notify(ctx context.Context, d dialer, spec hold.Notify) error {
+func notify(ctx context.Context, d dialer, spec hold.Notify, notice *drainstatus.Notice) error {
 	client := d.client(false)
 	target := urlOf(spec.Scheme, "", spec.Port, spec.Path)
+	word := drainstatus.Notification{Draining: true, Notice: notice}
 	for try := 1; ; try++ {
-		err := notifyOnce(ctx, client, target)
+		err := notifyOnce(ctx, client, target, word)
 		if err == nil || try == notifyTries || !errors.Is(err, syscall.ECONNREFUSED) {
 			return err
 		}
@@ -37,10 +39,10 @@ func notify(ctx context.Context, d dialer, spec hold.Notify) error {
 	}
 }
 
-func notifyOnce(ctx context.Context, client *http.Client, target string) error {
+func notifyOnce(ctx context.Context, client *http.Client, target string, word drainstatus.Notification) error {
 	ctx, cancel := context.WithTimeout(ctx, notifyTimeout)
 	defer cancel()
-	return drainclient.Notify(ctx, client, target, true, os.Getenv(drainstatus.TokenEnv), userAgent)
+	return drainclient.Notify(ctx, client, target, word, os.Getenv(drainstatus.TokenEnv), userAgent)
 }
 
 // sleep waits, and fails only when ctx ends first.

@@ -53,7 +53,7 @@ func holding(pid int) (Holding, bool) {
 	if !ok {
 		return Holding{}, false
 	}
-	spec, err := hold.Parse(encoded)
+	spec, _, err := hold.ParseNewer(encoded)
 	age, ok := sockets.ProcessAge(pid)
 	return Holding{PID: pid, Age: age, Spec: spec, encoded: encoded}, ok && err == nil
 }

@@ -79,7 +79,11 @@ func Observe(ctx context.Context, spec *hold.Spec) (Report, error) {
 		report.SocketsRefused = err.Error()
 	}
 	if spec.HTTP != nil {
-		reading := newAsker(dialer{&sockets.Own{}}, *spec.HTTP).ask(ctx, 0)
+		longLived := drainstatus.Exclude
+		if spec.LongLived != nil {
+			longLived = drainstatus.LongLived(spec.LongLived.Policy)
+		}
+		reading := newAsker(dialer{&sockets.Own{}}, *spec.HTTP).ask(ctx, 0, longLived)
 		report.Status = reportStatus(reading)
 	}
 	return report, nil

@@ -94,7 +94,8 @@ func (w *waiter) begin(ctx context.Context) {
 			w.events <- func(time.Duration) { w.hold.HookEnded() }
 		}
 		if w.spec.Notify != nil {
-			w.noted("notify", notify(ctx, w.dialer, *w.spec.Notify))
+			w.noted("notify", notify(ctx, w.dialer, *w.spec.Notify, waiting.Notice(w.spec)))
+			w.events <- w.hold.Told
 		}
 	}()
 }
@@ -132,7 +133,7 @@ func (w *waiter) act(ctx context.Context, step waiting.Step) {
 		w.asking = true
 		w.hold.Asked(now)
 		go func() {
-			reading := w.asker.ask(ctx, step.AskWait)
+			reading := w.asker.ask(ctx, step.AskWait, step.LongLived)
 			w.events <- func(at time.Duration) {
 				w.asking = false
 				w.log("%v status: %s, %s", at, reading.State, reading.Reason)

@@ -198,6 +198,14 @@ func TestJudge(t *testing.T) {
 			edit:     func(e *Ended) { e.FailedHooks = map[string]bool{"app": true} },
 			want:     record(v1alpha1.OutcomeSkipped, v1alpha1.CauseHookFailed, "the hook could not be run (event FailedPreStopHook)", 1, at(1)),
 		},
+		"the hook was cut off with its container, which the kubelet calls failed, too": {
+			pod:      pod(agent("app")),
+			statuses: []corev1.ContainerStatus{ended("app", 2, 137, "")},
+			edit: func(e *Ended) {
+				e.GraceSeconds, e.FailedHooks = ptr.To(int64(2)), map[string]bool{"app": true}
+			},
+			want: record(v1alpha1.OutcomeForced, v1alpha1.CauseShorterGrace, "a grace of 2 s was asked for, the pod has 30 s", 2, at(2)),
+		},
 		"the hook failed and left a line": {
 			pod:      pod(agent("app")),
 			statuses: []corev1.ContainerStatus{ended("app", 26, 0, line(hold.OutcomeTimedOut, 0, "bound"))},

@@ -128,10 +128,12 @@ func (t times) withoutResult(state *corev1.ContainerStateTerminated, c corev1.Co
 		return verdict{outcome: v1alpha1.OutcomeUnknown, cause: v1alpha1.CauseEndNotObserved, reason: "the kubelet lost track of the container"}
 	case state.Reason == reasonOOMKilled:
 		return verdict{outcome: v1alpha1.OutcomeUnknown, cause: v1alpha1.CauseOutOfMemory, reason: "the container ran out of memory during its hold"}
+	case t.killed(state), t.cutShort(state), !logsOnError && t.elapsed(state) >= t.asked:
+		// Before hookFailed: the kubelet reports a hook that was cut off with its
+		// container as failed, too.
+		return t.forced()
 	case hookFailed:
 		return verdict{outcome: v1alpha1.OutcomeSkipped, cause: v1alpha1.CauseHookFailed, reason: "the hook could not be run (event FailedPreStopHook)"}
-	case t.killed(state), t.cutShort(state), !logsOnError && t.elapsed(state) >= t.asked:
-		return t.forced()
 	case logsOnError: // the agent is silent when drained, so that the logs are kept
 		return verdict{outcome: v1alpha1.OutcomeDrained, cause: v1alpha1.CauseHoldEnded}
 	default:

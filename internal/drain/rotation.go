@@ -40,9 +40,11 @@ func (c course) unseen() bool {
 	return OutOfRotation(c.Pod) && !c.now.Before(c.unseenFrom())
 }
 
-func (c course) propagation() time.Duration {
-	if c.Policy != nil && c.Policy.Spec.PreStop.PropagationSeconds != nil {
-		return time.Duration(*c.Policy.Spec.PreStop.PropagationSeconds) * time.Second
+func (c course) propagation() time.Duration { return propagation(c.Policy) }
+
+func propagation(p *v1alpha1.DrainPolicy) time.Duration {
+	if p != nil && p.Spec.PreStop.PropagationSeconds != nil {
+		return time.Duration(*p.Spec.PreStop.PropagationSeconds) * time.Second
 	}
 	return defaultPropagation
 }

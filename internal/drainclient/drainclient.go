@@ -81,9 +81,28 @@ func (e *AnsweredError) Error() string { return fmt.Sprintf("answered %d", e.Sta
 
 // Notify tells a workload that it drains, or no longer does. The token is left
 // out where it is empty. ctx bounds the whole answer. An answer other than 2xx
-// is an AnsweredError.
-func Notify(ctx context.Context, client *http.Client, target string, draining bool, token, userAgent string) error {
-	body := fmt.Appendf(nil, `{"draining":%t}`, draining)
+// is an AnsweredError. A workload that does not understand the notice is told
+// without it.
+func Notify(ctx context.Context, client *http.Client, target string, n drainstatus.Notification, token, userAgent string) error {
+	err := notify(ctx, client, target, n, token, userAgent)
+	if n.Notice == nil || !notUnderstood(err) {
+		return err
+	}
+	n.Notice = nil
+	return notify(ctx, client, target, n, token, userAgent)
+}
+
+func notUnderstood(err error) bool {
+	var answered *AnsweredError
+	return errors.As(err, &answered) &&
+		(answered.StatusCode == http.StatusBadRequest || answered.StatusCode == http.StatusUnprocessableEntity)
+}
+
+func notify(ctx context.Context, client *http.Client, target string, n drainstatus.Notification, token, userAgent string) error {
+	body, err := n.Encode()
+	if err != nil {
+		return fmt.Errorf("notifying: %w", err)
+	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("notifying: %w", err)

@@ -32,7 +32,7 @@ type Reading struct {
 	// where the dialect does not say.
 	InFlight int64
 	// LongLived is the number of long-lived connections, Untold where the
-	// dialect does not say. It has no part in State.
+	// dialect does not say. Its part in State is the policy's to say.
 	LongLived int64
 	// Reason says in a few words why the state is what it is. It may quote
 	// what a workload sent: it is one printable
@@ -54,7 +54,8 @@ type Reply struct {
 }
 
 // EvaluateBody judges an answer in the dialect Body: 200 and a drain status.
-func EvaluateBody(r Reply) Reading {
+// Drained is what the policy for long-lived connections calls so, as it stands.
+func EvaluateBody(r Reply, longLived LongLived) Reading {
 	if why := Refused(r); why != "" {
 		return NotReadable("%s", why)
 	}
@@ -69,7 +70,7 @@ func EvaluateBody(r Reply) Reading {
 	if err != nil {
 		return NotReadable("%v", err)
 	}
-	return judge(s)
+	return judge(s, longLived)
 }
 
 // EvaluateStatusCode judges an answer in the dialect StatusCode: 2xx is
@@ -125,9 +126,9 @@ func Refused(r Reply) string {
 	return ""
 }
 
-func judge(s Status) Reading {
+func judge(s Status, longLived LongLived) Reading {
 	r := Reading{State: Busy, InFlight: s.InFlight, LongLived: s.LongLived}
-	if s.Drained() {
+	if s.Drained(longLived) {
 		r.State = Drained
 	}
 	r.Reason = fmt.Sprintf("%d in flight, %d long-lived", s.InFlight, s.LongLived)

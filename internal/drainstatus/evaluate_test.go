@@ -68,7 +68,7 @@ func TestEvaluateBody(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(tc.want, EvaluateBody(tc.reply)); diff != "" {
+			if diff := cmp.Diff(tc.want, EvaluateBody(tc.reply, Exclude)); diff != "" {
 				t.Errorf("reading (-want +got):\n%s", diff)
 			}
 		})

@@ -37,23 +37,6 @@ func Parse(body []byte) (Status, error) {
 	return s, nil
 }
 
-// ParseNotification reads the body of a notification, {"draining": true} or
-// {"draining": false}, as strictly as Parse reads a status.
-func ParseNotification(body []byte) (draining bool, err error) {
-	fields, err := object(body)
-	if err != nil {
-		return false, fmt.Errorf("notification: %w", err)
-	}
-	raw, given := fields["draining"]
-	if !given {
-		return false, errors.New(`notification: "draining" is missing`)
-	}
-	if draining, err = boolean(raw); err != nil {
-		return false, fmt.Errorf(`notification: "draining": %w`, err)
-	}
-	return draining, nil
-}
-
 func status(fields map[string]json.RawMessage) (Status, error) {
 	if err := version(fields); err != nil {
 		return Status{}, err

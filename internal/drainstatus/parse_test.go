@@ -104,22 +104,60 @@ func TestParseErrorsAreTold(t *testing.T) {
 func TestParseNotification(t *testing.T) {
 	tests := map[string]struct {
 		body string
-		want bool
+		want Notification
 		ok   bool
 	}{
-		"start":         {`{"draining": true}`, true, true},
-		"stop":          {`{"draining": false, "by": "drain-operator"}`, false, true},
-		"not said":      {`{}`, false, false},
-		"null":          {`{"draining": null}`, false, false},
-		"as text":       {`{"draining": "true"}`, false, false},
-		"said twice":    {`{"draining": true, "draining": false}`, false, false},
-		"garbage after": {`{"draining": true} true`, false, false},
+		"start":         {`{"draining": true}`, Notification{Draining: true}, true},
+		"stop":          {`{"draining": false, "by": "drain-operator"}`, Notification{}, true},
+		"not said":      {`{}`, Notification{}, false},
+		"null":          {`{"draining": null}`, Notification{}, false},
+		"as text":       {`{"draining": "true"}`, Notification{}, false},
+		"said twice":    {`{"draining": true, "draining": false}`, Notification{}, false},
+		"garbage after": {`{"draining": true} true`, Notification{}, false},
+		"a notice": {
+			`{"draining": true, "notice": {"afterSeconds": 5, "seconds": 10, "more": true}}`,
+			Notification{Draining: true, Notice: &Notice{AfterSeconds: 5, Seconds: 10}}, true,
+		},
+		"a notice of which nothing is said": {`{"draining": true, "notice": {}}`, Notification{Draining: true, Notice: &Notice{}}, true},
+		"a notice that is not known":        {`{"draining": true, "notice": null}`, Notification{Draining: true}, true},
+		"a notice that is none":             {`{"draining": true, "notice": 10}`, Notification{}, false},
+		"a notice in the past":              {`{"draining": true, "notice": {"afterSeconds": -1}}`, Notification{}, false},
+		"the longest notice":                {`{"draining": true, "notice": {"seconds": 3600}}`, Notification{Draining: true, Notice: &Notice{Seconds: 3600}}, true},
+		"a notice without end":              {`{"draining": true, "notice": {"seconds": 3601}}`, Notification{}, false},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			got, err := ParseNotification([]byte(tc.body))
-			if (err == nil) != tc.ok || got != tc.want {
-				t.Errorf("got %v, %v", got, err)
+			if (err == nil) != tc.ok {
+				t.Fatalf("got %+v, %v", got, err)
+			}
+			if diff := cmp.Diff(tc.want, got); tc.ok && diff != "" {
+				t.Errorf("notification (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestNotificationIsParsed(t *testing.T) {
+	tests := map[string]struct {
+		notification Notification
+		body         string
+	}{
+		"without a notice": {Notification{Draining: true}, `{"draining":true}`},
+		"with one": {
+			Notification{Draining: true, Notice: &Notice{AfterSeconds: 5, Seconds: 10}},
+			`{"draining":true,"notice":{"afterSeconds":5,"seconds":10}}`,
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			body, err := tc.notification.Encode()
+			if err != nil || string(body) != tc.body {
+				t.Errorf("body %s, %v, want %s", body, err, tc.body)
+			}
+			got, err := ParseNotification(body)
+			if diff := cmp.Diff(tc.notification, got); err != nil || diff != "" {
+				t.Errorf("%v, notification (-encoded +parsed):\n%s", err, diff)
 			}
 		})
 	}
@@ -160,7 +198,7 @@ func FuzzParse(f *testing.F) {
 		if s.Version != Version || s.InFlight < 0 || s.InFlight > MaxCount || s.LongLived < 0 || s.OldestInFlightSeconds < 0 {
 			t.Errorf("believed %+v", s)
 		}
-		if !strings.Contains(string(body), `0`) && s.Drained() {
+		if !strings.Contains(string(body), `0`) && s.Drained(Exclude) {
 			t.Errorf("drained without a 0 in %q", body)
 		}
 		again, err := Encode(s)

@@ -32,6 +32,10 @@ const (
 // held until drained, in whole seconds.
 const WaitParameter = "waitSeconds"
 
+// LongLivedParameter is the query parameter by which a reader asks that an
+// answer be held until no long-lived connection is left, either.
+const LongLivedParameter = "longLived"
+
 // TokenHeader carries the pod's token on a notification, TokenEnv is the
 // environment variable through which the plan passes the token to the workload.
 const (
@@ -55,9 +59,11 @@ type Status struct {
 	OldestInFlightSeconds float64 `json:"oldestInFlightSeconds"`
 }
 
-// Drained says whether nothing is owed any more. Long-lived connections are
-// left out of the decision: the policy for them is Exclude.
-func (s Status) Drained() bool { return s.InFlight == 0 }
+// Drained says whether nothing is owed any more, under the policy for long-lived
+// connections as it stands.
+func (s Status) Drained(longLived LongLived) bool {
+	return s.InFlight == 0 && (s.LongLived == 0 || !longLived.Counts())
+}
 
 // Encode renders s as the JSON object of the protocol, with a final newline so
 // that it reads well under curl. The version is always this package's own.

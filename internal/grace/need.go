@@ -11,6 +11,9 @@ type need struct {
 	propagation time.Duration
 	observed    bool // the propagation, and not the policy's
 
+	// notice is for the clients of long-lived connections.
+	notice time.Duration
+
 	// What the budget is the longest of.
 	latency  time.Duration // with the margin
 	residual time.Duration
@@ -21,10 +24,11 @@ func (n need) budget() time.Duration {
 	return max(n.latency, n.residual, n.drained)
 }
 
-func (n need) hold() time.Duration { return n.propagation + n.budget() }
+func (n need) hold() time.Duration { return n.propagation + n.notice + n.budget() }
 
 func (r *round) findNeed() need {
-	n := need{propagation: seconds(r.set.propagationMax), drained: seconds(r.drains.drained)}
+	n := need{propagation: seconds(r.set.propagationMax), notice: seconds(r.set.notice)}
+	n.drained = max(0, seconds(r.drains.drained)-n.notice) // drains waited for that, too
 	// A drain that waited for the maximum was not seen out of rotation by then.
 	longest := seconds(max(r.drains.propagation, 0))
 	if r.drains.propagations >= enoughPropagations && !r.drains.inRotation && longest < n.propagation {

@@ -47,6 +47,9 @@ func (c chance) spec() *v1alpha1.DrainPolicySpec {
 	if c.oneIn(2) {
 		s.GracePeriod.ShutdownSeconds = c.seconds(60)
 	}
+	if c.oneIn(2) {
+		s.LongLived = v1alpha1.LongLived{Policy: v1alpha1.LongLivedCloseAfter, NoticeSeconds: 1 + c.Int32N(600)}
+	}
 	return s
 }
 

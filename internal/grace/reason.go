@@ -25,7 +25,7 @@ func (r *round) measuredReason(until time.Time) string {
 		return limited(fmt.Sprintf("%s, the last bound of the histogram, which is too coarse to say more → %d s (maxSeconds)%s",
 			r.latencyWords(), most, r.standsWords(most, until)))
 	}
-	sum := r.latencyWords() + r.budgetWords() + "; + propagation " + r.propagationWords() +
+	sum := r.latencyWords() + r.budgetWords() + "; + propagation " + r.propagationWords() + r.noticeWords() +
 		" + shutdown " + r.shutdownWords() + " → " + secondsWords(wanted)
 	if floor := r.floor(); floor > 0 && floor == wanted {
 		sum += fmt.Sprintf(", the pod's own: %s requests are needed for less", thousands(RequestsToShorten))
@@ -115,8 +115,8 @@ func (r *round) missingWords() string {
 }
 
 func (r *round) unmeasuredReason(grace int64) string {
-	sum := fmt.Sprintf("%s: propagation %d s (propagationMaxSeconds) + budget %d s (the pod's own grace) + shutdown %s → %d s",
-		r.missingWords(), r.set.propagationMax, r.own, r.shutdownWords(), grace)
+	sum := fmt.Sprintf("%s: propagation %d s (propagationMaxSeconds)%s + budget %d s (the pod's own grace) + shutdown %s → %d s",
+		r.missingWords(), r.set.propagationMax, r.noticeWords(), r.own, r.shutdownWords(), grace)
 	stands := int64(r.status.RecommendedSeconds)
 	switch {
 	case stands < grace:
@@ -168,6 +168,14 @@ func (r *round) propagationWords() string {
 		from = "observed"
 	}
 	return fmt.Sprintf("%s (%s)", durationWords(r.need.propagation), from)
+}
+
+// noticeWords says what long-lived connections add.
+func (r *round) noticeWords() string {
+	if r.set.notice == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" + notice %d s", r.set.notice)
 }
 
 func (r *round) shutdownWords() string {

@@ -35,6 +35,12 @@ func bounds(least, most int32) func(*v1alpha1.DrainPolicySpec) {
 	return func(s *v1alpha1.DrainPolicySpec) { s.GracePeriod.MinSeconds, s.GracePeriod.MaxSeconds = least, most }
 }
 
+func notice(policy v1alpha1.LongLivedPolicy, seconds int32) func(*v1alpha1.DrainPolicySpec) {
+	return func(s *v1alpha1.DrainPolicySpec) {
+		s.LongLived = v1alpha1.LongLived{Policy: policy, NoticeSeconds: seconds}
+	}
+}
+
 func noSource(s *v1alpha1.DrainPolicySpec) { s.GracePeriod.Latency = nil }
 
 // seen is a latency that enough requests stand for.
@@ -261,6 +267,22 @@ func TestRecommend(t *testing.T) {
 		"nothing seen yet": {
 			Facts{Spec: spec()},
 			v1alpha1.GraceStatus{RecommendedSeconds: 90, Reason: "no latency was seen yet: " + own},
+		},
+		"a notice": {
+			Facts{Spec: spec(notice(v1alpha1.LongLivedCloseAfter, 20)), Latency: seen(4100 * time.Millisecond), Drains: drained(10, 8, 4, 2)},
+			lookOf(4100).of(i32(38), i32(2), 40, "P99 4.1 s over 1 h (12,430 requests) + 50 % → 6.2 s; + propagation 8 s (observed) + notice 20 s + shutdown 2 s (measured) → 40 s"),
+		},
+		"a notice that drains used up is not counted twice": {
+			Facts{Spec: spec(notice(v1alpha1.LongLivedCloseAfter, 20)), Latency: seen(4100 * time.Millisecond), Drains: drained(10, 8, 22, 2)},
+			lookOf(4100).of(i32(38), i32(2), 40, "P99 4.1 s over 1 h (12,430 requests) + 50 % → 6.2 s; + propagation 8 s (observed) + notice 20 s + shutdown 2 s (measured) → 40 s"),
+		},
+		"Wait has no notice: the drains tell how long": {
+			Facts{Spec: spec(notice(v1alpha1.LongLivedWait, 20)), Latency: seen(4100 * time.Millisecond), Drains: drained(10, 8, 22, 2)},
+			lookOf(4100).of(i32(33), i32(2), 35, "P99 4.1 s over 1 h (12,430 requests) + 50 % → 6.2 s; a drain needed 22 s → 22 s; + propagation 8 s (observed) + shutdown 2 s (measured) → 35 s"),
+		},
+		"a notice, and nothing seen yet": {
+			Facts{Spec: spec(notice(v1alpha1.LongLivedCloseAfter, 0))},
+			v1alpha1.GraceStatus{RecommendedSeconds: 100, Reason: "no latency was seen yet: propagation 30 s (propagationMaxSeconds) + notice 10 s + budget 30 s (the pod's own grace) + shutdown 30 s (the pod's own grace) → 100 s"},
 		},
 		"nothing seen yet, and a shutdown learned": {
 			Facts{Spec: spec(), Drains: drained(5, 8, 4, 2)},

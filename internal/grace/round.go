@@ -35,7 +35,7 @@ func (r *round) floor() int64 {
 // unmeasuredTerm is the term of a pod without measurements: what requests in
 // flight get today, its own grace, is the budget.
 func (r *round) unmeasuredTerm() int64 {
-	term := r.set.propagationMax + r.own
+	term := r.set.propagationMax + r.set.notice + r.own
 	if r.shutdown.known {
 		term += r.shutdown.seconds
 	}

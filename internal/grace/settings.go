@@ -30,6 +30,7 @@ type settings struct {
 	margin         int64 // percent
 	min, max       int64 // seconds
 	propagationMax int64 // seconds
+	notice         int64 // seconds, of longLived.policy CloseAfter
 	shutdown       *int64
 	window         time.Duration
 	stabilization  time.Duration
@@ -46,6 +47,9 @@ func settingsOf(spec *v1alpha1.DrainPolicySpec) settings {
 		propagationMax: int64(cmp.Or(spec.PreStop.PropagationMaxSeconds, 30)),
 		window:         seconds(int64(cmp.Or(g.WindowSeconds, 3600))),
 		stabilization:  seconds(int64(or(g.StabilizationWindowSeconds, 3600))),
+	}
+	if spec.LongLived.Policy == v1alpha1.LongLivedCloseAfter {
+		set.notice = int64(cmp.Or(spec.LongLived.NoticeSeconds, v1alpha1.DefaultNoticeSeconds))
 	}
 	if g.ShutdownSeconds != nil {
 		given := int64(*g.ShutdownSeconds)

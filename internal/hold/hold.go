@@ -41,6 +41,12 @@ const (
 	ReleaseWhenOutOfRotation = "OutOfRotation"
 )
 
+// LongLivedPolicy mirrors the API's values; Exclude is no LongLived at all.
+const (
+	LongLivedWait       = "Wait"
+	LongLivedCloseAfter = "CloseAfter"
+)
+
 // Spec is everything a hold needs to know; the agent asks nobody else.
 // Times are whole seconds.
 type Spec struct {
@@ -63,6 +69,10 @@ type Spec struct {
 	TCP  *TCP  `json:"tcp,omitempty"`
 
 	Notify *Notify `json:"notify,omitempty"`
+
+	// LongLived says what part long-lived connections have in drained; nil:
+	// none. Only an HTTP status tells them from requests.
+	LongLived *LongLived `json:"longLived,omitempty"`
 
 	// ServePorts are the TCP ports on which the pod's work arrives; none
 	// means every port that it listens on. Rotation is seen on them, and a
@@ -114,6 +124,15 @@ type Notify struct {
 	Port   int32  `json:"port"`
 	Path   string `json:"path"`
 	Scheme string `json:"scheme,omitempty"` // HTTP (default) or HTTPS
+}
+
+// LongLived mirrors the API's field.
+type LongLived struct {
+	// Policy is Wait or CloseAfter.
+	Policy string `json:"policy"`
+	// NoticeSeconds is over which time the workload is to tell their clients,
+	// from PropagationSeconds after it was told itself.
+	NoticeSeconds int32 `json:"noticeSeconds"`
 }
 
 // Probe is a probe of the kubelet. One of HTTPPath (with Port), Exec or Port
@@ -175,8 +194,26 @@ func ParseCommand(command []string) (Spec, error) {
 // Parse reads an encoded Spec. Unknown fields are refused: they would be
 // settings that somebody relies on and nobody keeps.
 func Parse(encoded string) (Spec, error) {
+	return parse(encoded, (*json.Decoder).DisallowUnknownFields)
+}
+
+// ParseNewer reads an encoded Spec of a newer version, too: what is not known
+// is left out, and unknown says what. For the agent in a hook, where to refuse
+// would be to have SIGTERM sent at once.
+func ParseNewer(encoded string) (spec Spec, unknown, err error) {
+	spec, unknown = Parse(encoded)
+	if unknown == nil {
+		return spec, nil, nil
+	}
+	if spec, err = parse(encoded, func(*json.Decoder) {}); err != nil {
+		return Spec{}, nil, unknown
+	}
+	return spec, unknown, nil
+}
+
+func parse(encoded string, configure func(*json.Decoder)) (Spec, error) {
 	decoder := json.NewDecoder(bytes.NewReader([]byte(encoded)))
-	decoder.DisallowUnknownFields()
+	configure(decoder)
 	var spec Spec
 	if err := decoder.Decode(&spec); err != nil {
 		return Spec{}, fmt.Errorf("reading the hold: %w", err)
@@ -195,6 +232,10 @@ func (s Spec) validate() error {
 		return fmt.Errorf("releaseWhen %q is neither %s nor %s", s.ReleaseWhen, ReleaseWhenDrained, ReleaseWhenOutOfRotation)
 	case s.HTTP != nil && s.TCP != nil:
 		return errors.New("at most one of http and tcp may be set")
+	case s.LongLived != nil && s.LongLived.Policy != LongLivedWait && s.LongLived.Policy != LongLivedCloseAfter:
+		return fmt.Errorf("longLived.policy %q is neither %s nor %s", s.LongLived.Policy, LongLivedWait, LongLivedCloseAfter)
+	case s.LongLived != nil && s.LongLived.NoticeSeconds < 0:
+		return errors.New("longLived.noticeSeconds must not be negative")
 	case s.BoundSeconds < 0 || s.PropagationSeconds < 0 || s.PropagationMaxSeconds < 0:
 		return errors.New("seconds must not be negative")
 	}

@@ -16,6 +16,7 @@ func full() Spec {
 			DrainedWhen: "Metric", Metric: "busy", MatchLabels: map[string]string{"pool": "a"},
 		},
 		Notify:          &Notify{Port: 8089, Path: "/drain", Scheme: "HTTPS"},
+		LongLived:       &LongLived{Policy: LongLivedCloseAfter, NoticeSeconds: 10},
 		ServePorts:      []int32{8080, 8443},
 		ReadinessProbes: []Probe{{Port: 8080, HTTPPath: "/ready", PeriodSeconds: 10, TimeoutSeconds: 1, FailureThreshold: 3}},
 		Alive:           &Probe{Exec: []string{"sh", "-c", "test -e /tmp/x"}, PeriodSeconds: 10, TimeoutSeconds: 1, FailureThreshold: 3},
@@ -58,6 +59,9 @@ func TestParse(t *testing.T) {
 		"more after it":     {`{"role":"Serve",` + rest + `}{}`, "more follows"},
 		"two statuses":      {`{"role":"Serve","http":{},"tcp":{},` + rest + `}`, "at most one"},
 		"negative bound":    {`{"role":"Serve","releaseWhen":"Drained","boundSeconds":-1}`, "negative"},
+		"long-lived":        {`{"role":"Serve","longLived":{"policy":"Wait","noticeSeconds":0},` + rest + `}`, ""},
+		"unknown policy":    {`{"role":"Serve","longLived":{"policy":"Exclude"},` + rest + `}`, `longLived.policy "Exclude"`},
+		"negative notice":   {`{"role":"Serve","longLived":{"policy":"Wait","noticeSeconds":-1},` + rest + `}`, "negative"},
 		"seconds with half": {`{"role":"Serve","releaseWhen":"Drained","boundSeconds":1.5}`, "reading the hold"},
 	}
 	for name, tc := range tests {
@@ -71,6 +75,40 @@ func TestParse(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An agent that is older than the operator holds by what it knows; one that is
+// newer finds no field missing.
+func TestParseNewer(t *testing.T) {
+	const known = `"role":"Serve","releaseWhen":"Drained","propagationSeconds":5,"propagationMaxSeconds":30,"boundSeconds":45,"terminationLog":""`
+	want := Spec{Role: RoleServe, ReleaseWhen: ReleaseWhenDrained, PropagationSeconds: 5, PropagationMaxSeconds: 30, BoundSeconds: 45}
+	tests := map[string]struct {
+		encoded, unknown, problem string
+	}{
+		"of its own version": {`{` + known + `}`, "", ""},
+		"of a newer one":     {`{` + known + `,"surprise":{"policy":"Wait"}}`, "surprise", ""},
+		"broken":             {`{` + known, "", "reading the hold"},
+		"newer and invalid":  {`{"role":"Watch","surprise":1}`, "", "surprise"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, unknown, err := ParseNewer(tc.encoded)
+			if !says(unknown, tc.unknown) || !says(err, tc.problem) {
+				t.Fatalf("unknown: %v, error: %v", unknown, err)
+			}
+			if diff := cmp.Diff(want, got); tc.problem == "" && diff != "" {
+				t.Errorf("spec (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// says whether an error has a text in it, or is none where there is none.
+func says(err error, text string) bool {
+	if text == "" {
+		return err == nil
+	}
+	return err != nil && strings.Contains(err.Error(), text)
 }
 
 func TestIsAgentCommand(t *testing.T) {

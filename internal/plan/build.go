@@ -200,8 +200,11 @@ func (b *builder) holdSpec(c *corev1.Container, existing *hold.ExistingHook) hol
 	if spec.TerminationLog == "" {
 		spec.TerminationLog = corev1.TerminationMessagePathDefault
 	}
+	if v.http != nil && v.http.DrainedWhen == string(v1alpha1.DrainedWhenBody) { // else nobody tells them from requests
+		spec.LongLived = b.set.longLived
+	}
 	if !v.servers.Has(c.Name) {
-		spec.Role, spec.Notify, spec.ServePorts = hold.RoleFollow, nil, v.followPorts
+		spec.Role, spec.Notify, spec.LongLived, spec.ServePorts = hold.RoleFollow, nil, nil, v.followPorts
 	}
 	return spec
 }

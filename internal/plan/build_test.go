@@ -64,6 +64,11 @@ func served(edit func(*hold.Spec)) hold.Spec {
 	return spec
 }
 
+// body reads the drain status at the port on which work arrives.
+func body(s *hold.Spec) {
+	s.TCP, s.HTTP = nil, &hold.HTTP{Port: 8080, Path: "/drain-status", Scheme: "HTTP", TimeoutSeconds: 2, PeriodSeconds: 1, DrainedWhen: "Body"}
+}
+
 func followed(edit func(*hold.Spec)) hold.Spec {
 	return served(func(s *hold.Spec) {
 		s.Role = hold.RoleFollow
@@ -116,6 +121,42 @@ func TestBuild(t *testing.T) {
 				c.Ports = []corev1.ContainerPort{{Name: "dns", ContainerPort: 53, Protocol: corev1.ProtocolUDP}}
 			})),
 			want: seen{Grace: 90, Bound: 60, Volume: imageVolume, Holds: holds{"dns": served(func(s *hold.Spec) { s.ServePorts = nil })}},
+		},
+		"long-lived connections are waited for": {
+			policy: utiltesting.MakePolicy("p").HTTP(intstr.FromInt32(8080)).LongLived(v1alpha1.LongLivedWait, 0),
+			pod:    pod(web(), utiltesting.MakeContainer("beside").Port("b", 9000)),
+			want: seen{Grace: 90, Bound: 60, Volume: imageVolume, Holds: holds{
+				"web": served(func(s *hold.Spec) {
+					body(s)
+					s.LongLived = &hold.LongLived{Policy: "Wait", NoticeSeconds: 10}
+				}),
+				"beside": followed(body),
+			}},
+		},
+		"long-lived connections get a notice": {
+			policy: utiltesting.MakePolicy("p").HTTP(intstr.FromInt32(8080)).Notify(intstr.FromInt32(8080)).LongLived(v1alpha1.LongLivedCloseAfter, 40),
+			pod:    pod(web()),
+			want: seen{Grace: 130, Bound: 100, Volume: imageVolume, Holds: holds{
+				"web": served(func(s *hold.Spec) {
+					body(s)
+					s.BoundSeconds = 100
+					s.Notify = &hold.Notify{Port: 8080, Path: "/drain", Scheme: "HTTP"}
+					s.LongLived = &hold.LongLived{Policy: "CloseAfter", NoticeSeconds: 40}
+				}),
+			}},
+		},
+		"long-lived connections are excluded: nothing that an older agent does not know": {
+			policy: utiltesting.MakePolicy("p").HTTP(intstr.FromInt32(8080)).LongLived(v1alpha1.LongLivedExclude, 40),
+			pod:    pod(web()),
+			want:   seen{Grace: 90, Bound: 60, Volume: imageVolume, Holds: holds{"web": served(body)}},
+		},
+		"long-lived connections that nothing tells from requests": {
+			policy: utiltesting.MakePolicy("p").HTTP(intstr.FromString("admin")).LongLived(v1alpha1.LongLivedWait, 40),
+			pod:    pod(web()),
+			want: seen{
+				Grace: 90, Bound: 60, Volume: imageVolume, Holds: holds{"web": served(nil)},
+				Notes: notes{plan.NotePortNotFound: ""},
+			},
 		},
 		"HTTP status and notify by the port's name": {
 			policy: utiltesting.MakePolicy("p").HTTP(intstr.FromString("admin")).Notify(intstr.FromString("admin")),

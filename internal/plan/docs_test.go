@@ -71,6 +71,11 @@ func TestEditingRows(t *testing.T) {
 			} else {
 				before.TCP(8080)
 			}
+			if strings.HasPrefix(field, "spec.longLived") {
+				before.Spec.DrainStatus.TCP = nil
+				before.HTTP(intstr.FromInt32(8080))
+				before.Spec.LongLived = v1alpha1.LongLived{Policy: v1alpha1.LongLivedWait, NoticeSeconds: 10}
+			}
 			if field == "spec.gracePeriod.latency" {
 				before.Spec.GracePeriod.Latency = &v1alpha1.Latency{}
 				before.Status.GracePeriod = &v1alpha1.GraceStatus{HoldSeconds: ptr.To[int32](200)}
@@ -125,6 +130,8 @@ func edits() map[string]func(*v1alpha1.DrainPolicySpec) {
 		"spec.preStop.maxHoldSeconds":              func(s *spec) { s.PreStop.MaxHoldSeconds = ptr.To[int32](9) },
 		"spec.preStop.notify.port":                 func(s *spec) { s.PreStop.Notify.Port = intstr.FromInt32(9000) },
 		"spec.preStop.notify.path":                 func(s *spec) { s.PreStop.Notify.Path = "/other" },
+		"spec.longLived.policy":                    func(s *spec) { s.LongLived.Policy = v1alpha1.LongLivedCloseAfter },
+		"spec.longLived.noticeSeconds":             func(s *spec) { s.LongLived.NoticeSeconds = 20 },
 		"spec.gracePeriod.minSeconds":              func(s *spec) { s.GracePeriod.MinSeconds = 500 },
 		"spec.gracePeriod.maxSeconds":              func(s *spec) { s.GracePeriod.MaxSeconds = 60 },
 		"spec.gracePeriod.latency":                 func(s *spec) { s.GracePeriod.Latency = nil },

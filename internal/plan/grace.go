@@ -24,6 +24,8 @@ const (
 type graceBounds struct {
 	min, max          int64
 	shutdown, maxHold *int64
+	// notice is the longLived.noticeSeconds of CloseAfter.
+	notice int64
 	// hold and learned are status.gracePeriod's holdSeconds and shutdownSeconds.
 	hold, learned *int64
 }
@@ -40,18 +42,19 @@ type timing struct {
 //	grace = clamp(min, max, hold + hook + shutdown)
 //	bound = maxHold, else grace − shutdown
 //
-// hold is what was measured. Without that it is propagation and the pod's own
-// grace, since that is what requests in flight get today; and then, or when
+// hold is what was measured, which has the notice in it. Without that it is
+// propagation, notice and the pod's own grace, since that is what requests in
+// flight get today; and then, or when
 // the shutdown is the pod's own grace, too, because it is neither given nor
 // learned, the pod never gets less than it had. hook is what a native sleep
 // hook takes; an exec or httpGet hook had to end within the own grace all
 // along, which the budget covers.
 //
 // When max leaves too little and the shutdown is not given, budget and
-// shutdown share what is left after propagation and hook.
+// shutdown share what is left after propagation, notice and hook.
 func (g graceBounds) time(own, propagation, hook int64) timing {
 	ownShutdown := min(own, maxReasonableSeconds)
-	hold := propagation + ownShutdown
+	hold := propagation + g.notice + ownShutdown
 	if g.hold != nil {
 		hold = *g.hold
 	}
@@ -67,7 +70,7 @@ func (g graceBounds) time(own, propagation, hook int64) timing {
 		t.grace = max(t.grace, own)
 	}
 	if g.shutdown == nil && t.grace < t.wanted {
-		shutdown = min(shutdown, (t.grace-propagation-hook)/2)
+		shutdown = min(shutdown, (t.grace-propagation-g.notice-hook)/2)
 	}
 	t.bound = g.bound(t.grace, shutdown)
 	return t

@@ -57,6 +57,18 @@ func TestTime(t *testing.T) {
 			bounds: graceBounds{min: 10, max: 600}, own: 0, propagation: 30,
 			want: timing{grace: 30, wanted: 30, bound: 28},
 		},
+		"a notice": {
+			bounds: graceBounds{min: 10, max: 600, notice: 40}, own: 30, propagation: 30,
+			want: timing{grace: 130, wanted: 130, bound: 100},
+		},
+		"a notice, measured with it": {
+			bounds: graceBounds{min: 10, max: 600, notice: 40, hold: ptr.To[int64](58), learned: ptr.To[int64](2)}, own: 30, propagation: 30,
+			want: timing{grace: 60, wanted: 60, bound: 58},
+		},
+		"max bites: the notice is not shared": {
+			bounds: graceBounds{min: 10, max: 90, notice: 40}, own: 30, propagation: 30,
+			want: timing{grace: 90, wanted: 130, bound: 80},
+		},
 		"maxHold": {
 			bounds: graceBounds{min: 10, max: 600, maxHold: ptr.To[int64](45)}, own: 30, propagation: 30,
 			want: timing{grace: 90, wanted: 90, bound: 45},

@@ -4,6 +4,7 @@ import (
 	"cmp"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
+	"github.com/drain-operator/drain-operator/internal/hold"
 )
 
 // settings are a policy's fields with the API's defaults in place, for
@@ -17,6 +18,7 @@ type settings struct {
 	http           *v1alpha1.HTTPDrainStatus
 	tcp            *v1alpha1.TCPDrainStatus
 	notify         *v1alpha1.Notify
+	longLived      *hold.LongLived // nil: Exclude
 	grace          graceBounds
 }
 
@@ -36,15 +38,38 @@ func settingsOf(p *v1alpha1.DrainPolicy) settings {
 		http:           spec.DrainStatus.HTTP,
 		tcp:            spec.DrainStatus.TCP,
 		notify:         preStop.Notify,
+		longLived:      longLivedOf(spec.LongLived),
 		grace: graceBounds{
 			min:      int64(cmp.Or(grace.MinSeconds, 10)),
 			max:      int64(cmp.Or(grace.MaxSeconds, 600)),
 			shutdown: seconds(grace.ShutdownSeconds),
 			maxHold:  seconds(preStop.MaxHoldSeconds),
+			notice:   noticeOf(spec.LongLived),
 			hold:     measuredHold(p),
 			learned:  learnedShutdown(p.Status.GracePeriod),
 		},
 	}
+}
+
+// longLivedOf is nil where long-lived connections have no part in the drain.
+func longLivedOf(l v1alpha1.LongLived) *hold.LongLived {
+	switch l.Policy {
+	case v1alpha1.LongLivedWait, v1alpha1.LongLivedCloseAfter:
+		return &hold.LongLived{
+			Policy:        string(l.Policy),
+			NoticeSeconds: cmp.Or(l.NoticeSeconds, v1alpha1.DefaultNoticeSeconds),
+		}
+	}
+	return nil
+}
+
+// noticeOf is what long-lived connections add to the hold. Seconds. With Wait
+// nobody knows how long they stay: until the bound, whatever that is.
+func noticeOf(l v1alpha1.LongLived) int64 {
+	if l.Policy != v1alpha1.LongLivedCloseAfter {
+		return 0
+	}
+	return int64(cmp.Or(l.NoticeSeconds, v1alpha1.DefaultNoticeSeconds))
 }
 
 // measuredHold is nil as soon as the policy names no source of latency any

@@ -125,7 +125,7 @@ func (p *Prober) ask(ctx context.Context, t target) look {
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
-	taken.reading = drainclient.Ask(ctx, p.client, t.url, t.dialect, userAgent)
+	taken.reading = drainclient.Ask(ctx, p.client, t.url, t.judge(taken.begun), userAgent)
 	taken.ended = time.Now()
 	taken.hung = taken.reading.State == drainstatus.Unreadable && errors.Is(ctx.Err(), context.DeadlineExceeded)
 	return taken

@@ -13,6 +13,7 @@ import (
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 	"github.com/drain-operator/drain-operator/internal/address"
+	"github.com/drain-operator/drain-operator/internal/drain"
 	"github.com/drain-operator/drain-operator/internal/drainstatus"
 	"github.com/drain-operator/drain-operator/internal/drainstatus/dialect"
 	"github.com/drain-operator/drain-operator/internal/drainstatus/metric"
@@ -24,6 +25,9 @@ type target struct {
 	url             string
 	timeout, period time.Duration
 	dialect         dialect.Dialect
+	// noticeOver is when the time to tell the clients of long-lived connections
+	// is over; zero: not yet.
+	noticeOver time.Time
 	// wrong is why nobody can be asked, empty where somebody can.
 	wrong string
 }
@@ -39,6 +43,8 @@ func targetOf(pod *corev1.Pod, policy *v1alpha1.DrainPolicy, loopback bool) targ
 	}
 	t.timeout, t.period = seconds(cmp.Or(asked.TimeoutSeconds, 2)), seconds(cmp.Or(asked.PeriodSeconds, 1))
 	t.dialect.DrainedWhen = dialect.DrainedWhen(asked.DrainedWhen)
+	t.dialect.LongLived = drainstatus.LongLived(policy.Spec.LongLived.Policy)
+	t.noticeOver = drain.NoticeOver(pod, policy)
 	if asked.Metric != nil {
 		t.dialect.Metric = metric.Selector{Name: asked.Metric.Name, MatchLabels: asked.Metric.MatchLabels}
 	}
@@ -48,6 +54,14 @@ func targetOf(pod *corev1.Pod, policy *v1alpha1.DrainPolicy, loopback bool) targ
 	}
 	t.url = url
 	return t
+}
+
+// judge is the dialect with the policy for long-lived connections as it stands
+// at a time.
+func (t target) judge(at time.Time) dialect.Dialect {
+	d := t.dialect
+	d.LongLived = d.LongLived.Standing(!t.noticeOver.IsZero() && !at.Before(t.noticeOver))
+	return d
 }
 
 func urlOf(pod *corev1.Pod, port intstr.IntOrString, scheme v1alpha1.Scheme, path string, loopback bool) (string, error) {

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
+	"github.com/drain-operator/drain-operator/internal/drain"
 	"github.com/drain-operator/drain-operator/internal/drainclient"
 	"github.com/drain-operator/drain-operator/internal/drainstatus"
 )
@@ -45,12 +46,16 @@ func (p *Prober) Tell(ctx context.Context, pod *corev1.Pod, policy *v1alpha1.Dra
 	if p.options.Token != nil {
 		token = p.options.Token(ctx, pod)
 	}
-	return p.tell(ctx, target, draining, token)
+	word := drainstatus.Notification{Draining: draining}
+	if draining {
+		word.Notice = drain.Notice(policy)
+	}
+	return p.tell(ctx, target, word, token)
 }
 
-func (p *Prober) tell(ctx context.Context, target string, draining bool, token string) error {
+func (p *Prober) tell(ctx context.Context, target string, word drainstatus.Notification, token string) error {
 	for pause := tellAgain; ; pause *= 2 {
-		err := p.tellOnce(ctx, target, draining, token)
+		err := p.tellOnce(ctx, target, word, token)
 		if err == nil || final(err) {
 			return err
 		}
@@ -60,14 +65,14 @@ func (p *Prober) tell(ctx context.Context, target string, draining bool, token s
 	}
 }
 
-func (p *Prober) tellOnce(ctx context.Context, target string, draining bool, token string) error {
+func (p *Prober) tellOnce(ctx context.Context, target string, word drainstatus.Notification, token string) error {
 	if err := p.telling.take(ctx); err != nil {
 		return fmt.Errorf("notifying: %w", err)
 	}
 	defer p.telling.release()
 	ctx, cancel := context.WithTimeout(ctx, tellTimeout)
 	defer cancel()
-	return drainclient.Notify(ctx, p.client, target, draining, token, userAgent)
+	return drainclient.Notify(ctx, p.client, target, word, token, userAgent)
 }
 
 // final says that another try would be answered in the same way.

@@ -196,6 +196,7 @@ func TestWatcherFollowsOn(t *testing.T) {
 		"another setting":  {func(_ *corev1.Pod, p *v1alpha1.DrainPolicy) { p.Spec.Gate.MaxHoldSeconds = 7; p.Generation++ }, false},
 		"the pod's labels": {func(p *corev1.Pod, _ *v1alpha1.DrainPolicy) { p.Labels = map[string]string{"a": "b"} }, false},
 		"the path":         {func(_ *corev1.Pod, p *v1alpha1.DrainPolicy) { p.Spec.DrainStatus.HTTP.Path = "/other" }, true},
+		"long-lived":       {func(_ *corev1.Pod, p *v1alpha1.DrainPolicy) { p.Spec.LongLived.Policy = "Wait" }, true},
 		"the dialect":      {func(_ *corev1.Pod, p *v1alpha1.DrainPolicy) { p.Spec.DrainStatus.HTTP.DrainedWhen = "StatusCode" }, true},
 		"the address":      {func(p *corev1.Pod, _ *v1alpha1.DrainPolicy) { p.Status.PodIP = "127.0.0.2" }, true},
 		"no address":       {func(p *corev1.Pod, _ *v1alpha1.DrainPolicy) { p.Status.PodIP = "" }, true},

@@ -101,6 +101,12 @@ func (w *PolicyWrapper) Notify(port intstr.IntOrString) *PolicyWrapper {
 	return w
 }
 
+// LongLived says what becomes of long-lived connections.
+func (w *PolicyWrapper) LongLived(policy v1alpha1.LongLivedPolicy, noticeSeconds int32) *PolicyWrapper {
+	w.Spec.LongLived = v1alpha1.LongLived{Policy: policy, NoticeSeconds: noticeSeconds}
+	return w
+}
+
 // Strategy sets what the hook does.
 func (w *PolicyWrapper) Strategy(strategy v1alpha1.HookStrategy) *PolicyWrapper {
 	w.Spec.PreStop.Strategy = strategy

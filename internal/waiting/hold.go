@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/drain-operator/drain-operator/internal/drainstatus"
 	"github.com/drain-operator/drain-operator/internal/hold"
 	"github.com/drain-operator/drain-operator/internal/inflight"
 	"github.com/drain-operator/drain-operator/internal/rotation"
@@ -38,9 +39,10 @@ type Step struct {
 	// Look is when to look at the sockets.
 	Look time.Duration
 	// Ask is when to ask the status endpoint, AskWait the waitSeconds to ask
-	// for (0: none).
-	Ask     time.Duration
-	AskWait int
+	// for (0: none), LongLived the policy by which to judge the answer.
+	Ask       time.Duration
+	AskWait   int
+	LongLived drainstatus.LongLived
 	// Probe is when to see whether the container is alive.
 	Probe time.Duration
 	// Wake is when to come back if nothing happens.
@@ -63,13 +65,14 @@ type Hold struct {
 	rotated time.Duration
 	out     bool
 
-	rotation *rotation.Rotation
-	looks    looks
-	status   status
-	alive    alive
-	trend    trend
-	hooking  bool
-	ended    *hold.Result
+	rotation  *rotation.Rotation
+	longLived longLived
+	looks     looks
+	status    status
+	alive     alive
+	trend     trend
+	hooking   bool
+	ended     *hold.Result
 }
 
 // New begins a hold at time 0.
@@ -83,6 +86,8 @@ func New(spec hold.Spec, facts Facts) *Hold {
 			Blind: spec.Blind || facts.SocketsRefused != "",
 			Ports: spec.ServePorts, Probes: probes(spec), Age: facts.Age,
 		}),
+		longLived: newLongLived(spec),
+
 		looks:  newLooks(spec),
 		status: newStatus(spec.HTTP),
 		alive:  newAlive(spec.Alive),
@@ -167,11 +172,23 @@ func (h *Hold) Next(at time.Duration) Step {
 	step.Probe = h.alive.next
 	switch {
 	case h.out && h.spec.HTTP != nil:
-		step.Ask, step.AskWait = h.status.nextAsk(at, h.bound)
+		h.nextAsk(at, &step)
 	case !h.out && h.spec.Role == hold.RoleServe:
 		step.Wake = min(step.Wake, h.rotation.Verdict(at).Next)
 	}
 	return step
+}
+
+// nextAsk is when and what to ask the status endpoint. When long-lived
+// connections begin to count no longer, it is asked at once.
+func (h *Hold) nextAsk(at time.Duration, step *Step) {
+	over := h.longLived.over()
+	if at >= over {
+		over = Never
+	}
+	step.Ask, step.AskWait = h.status.nextAsk(at, min(h.bound, over))
+	step.Ask = min(step.Ask, over)
+	step.LongLived = h.longLived.standing(step.Ask)
 }
 
 // nextLook is when to look at the sockets, Never if they have nothing more to say.

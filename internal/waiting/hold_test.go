@@ -29,6 +29,10 @@ type world struct {
 	owing func(at time.Duration) int64
 	// endpoint answers at a time, after a while; wait is the waitSeconds.
 	endpoint func(at time.Duration, wait int) (drainstatus.Reading, time.Duration)
+	// status is what an endpoint with long-poll tells at a time, instead of endpoint.
+	status func(at time.Duration) drainstatus.Status
+	// toldAt is when the workload was told to drain, or could not be.
+	toldAt time.Duration
 	// alive says how a liveness probe goes.
 	alive func(at time.Duration) bool
 	// probeTakes is how long a liveness probe takes; at least 10 ms.
@@ -105,7 +109,7 @@ func (w world) run(t *testing.T, spec hold.Spec) (hold.Result, int) {
 		if answer == nil && at >= step.Ask {
 			asks++
 			h.Asked(at)
-			reading, takes := w.endpoint(at, step.AskWait)
+			reading, takes := w.answer(at, step)
 			answer = &pending{at + takes, nil}
 			answer.do = func() { h.Answered(answer.at, reading); answer = nil }
 		}
@@ -126,7 +130,7 @@ func (w world) run(t *testing.T, spec hold.Spec) (hold.Result, int) {
 				next = min(next, p.at)
 			}
 		}
-		for _, event := range []time.Duration{w.hookUntil, w.releasedAt, w.stoppedAt} {
+		for _, event := range []time.Duration{w.hookUntil, w.releasedAt, w.stoppedAt, w.toldAt} {
 			if event > at {
 				next = min(next, event)
 			}
@@ -146,6 +150,9 @@ func (w world) outside(h *Hold, at time.Duration) {
 	}
 	if w.releasedAt > 0 && at >= w.releasedAt {
 		h.Released(at)
+	}
+	if w.toldAt > 0 && at >= w.toldAt {
+		h.Told(at)
 	}
 	if w.stoppedAt > 0 && at >= w.stoppedAt {
 		h.Stopped(at)

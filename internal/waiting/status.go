@@ -60,13 +60,14 @@ func newStatus(spec *hold.HTTP) status {
 
 // nextAsk is when to ask, and for how many seconds the answer may be held. The
 // first question, the second of two that must agree, and those after a failure
-// are plain: an endpoint that hangs costs one timeout.
-func (s *status) nextAsk(at, bound time.Duration) (when time.Duration, wait int) {
+// are plain: an endpoint that hangs costs one timeout. No answer is to be held
+// beyond until.
+func (s *status) nextAsk(at, until time.Duration) (when time.Duration, wait int) {
 	when = max(at, s.next)
 	if !s.longPolls || s.askPlain() {
 		return when, 0
 	}
-	left := int((bound - when) / time.Second)
+	left := int((until - when) / time.Second)
 	return when, max(0, min(maxWaitSeconds, left, max(1, left/waitsLeft)))
 }
 

@@ -26,8 +26,9 @@
 //
 // WebSockets and other hijacked connections count as long-lived from the
 // hijack until they are closed; an event stream does once its handler calls
-// [LongLived]. Long-lived connections do not keep a pod from being called
-// drained.
+// [LongLived]. Whether they keep a pod is the policy's to say (longLived). What
+// serves one waits for [Notice], which tells each of them at a moment of its own
+// that its client is to connect elsewhere.
 package drain
 
 import (
@@ -49,6 +50,10 @@ const DefaultAddress = "127.0.0.1:8089"
 
 // DefaultShutdownTimeout is 5 s less than the grace that a pod has by default.
 const DefaultShutdownTimeout = 25 * time.Second
+
+// DefaultNoticeTime is over which time the clients of long-lived connections are
+// told to connect elsewhere, where nobody says otherwise.
+const DefaultNoticeTime = 10 * time.Second
 
 // Status is the drain status of protocol version 1.
 type Status = drainstatus.Status
@@ -72,6 +77,16 @@ type Options struct {
 	// ShutdownTimeout bounds the time from SIGTERM until Run returns,
 	// DefaultShutdownTimeout where zero.
 	ShutdownTimeout time.Duration
+	// NoticeTime is over which time the clients of long-lived connections are
+	// told to connect elsewhere (see Notice), DefaultNoticeTime where zero. What
+	// the notification says comes before it. After SIGTERM it is at most half
+	// of ShutdownTimeout.
+	NoticeTime time.Duration
+	// MaxConnectionAge is how old a long-lived connection gets before its
+	// client is told to connect elsewhere, give or take a tenth; none where
+	// zero. With one that is shorter than the time between two deployments,
+	// few connections are left that a deployment would end.
+	MaxConnectionAge time.Duration
 }
 
 func (o Options) withDefaults() Options {
@@ -87,6 +102,9 @@ func (o Options) withDefaults() Options {
 	if o.ShutdownTimeout <= 0 {
 		o.ShutdownTimeout = DefaultShutdownTimeout
 	}
+	if o.NoticeTime <= 0 {
+		o.NoticeTime = DefaultNoticeTime
+	}
 	return o
 }
 
@@ -96,7 +114,8 @@ type Drainer struct {
 	options Options
 	ledger  ledger
 	// conns holds the *connection of each net.Conn of an instrumented server.
-	conns sync.Map
+	conns   sync.Map
+	notices *notices
 
 	draining atomic.Bool
 	mu       sync.Mutex
@@ -105,7 +124,7 @@ type Drainer struct {
 
 // New returns a Drainer that is not draining. It starts nothing.
 func New(o Options) *Drainer {
-	return &Drainer{options: o.withDefaults(), started: make(chan struct{})}
+	return &Drainer{options: o.withDefaults(), started: make(chan struct{}), notices: newNotices(o.MaxConnectionAge)}
 }
 
 // Begin counts a piece of work that is not an HTTP request: a message of a
@@ -116,25 +135,42 @@ func (d *Drainer) Begin() (end func()) {
 }
 
 // SetDraining starts the draining, or stops it when the pod is wanted after
-// all. While draining, responses carry Connection: close.
+// all. While draining, responses carry Connection: close, and the clients of
+// long-lived connections are told to connect elsewhere (see Notice).
 func (d *Drainer) SetDraining(draining bool) {
+	d.take(drainstatus.Notification{Draining: draining})
+}
+
+// take does what a notification says. One that says what is so already changes
+// nothing.
+func (d *Drainer) take(n drainstatus.Notification) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	switch was := d.draining.Swap(draining); {
-	case draining && !was:
+	switch was := d.draining.Swap(n.Draining); {
+	case n.Draining && !was:
 		close(d.started)
-	case !draining && was:
+		d.notices.begin(d.noticeTime(n))
+	case !n.Draining && was:
 		d.started = make(chan struct{})
+		d.notices.end()
 	}
+}
+
+// noticeTime is over which time clients are told, and after which.
+func (d *Drainer) noticeTime(n drainstatus.Notification) (after, over time.Duration) {
+	if n.Notice != nil {
+		return n.Notice.After(), n.Notice.For()
+	}
+	return 0, d.options.NoticeTime
 }
 
 // Draining says whether the workload is draining.
 func (d *Drainer) Draining() bool { return d.draining.Load() }
 
 // DrainStarted returns a channel that is closed as soon as the workload is
-// draining: what serves a long-lived connection waits for it, and then tells
-// its client to connect elsewhere. After a SetDraining(false) there is a new
-// channel.
+// draining. What serves a long-lived connection waits for Notice instead, which
+// does not come to all of them at once. After a SetDraining(false) there is a
+// new channel.
 func (d *Drainer) DrainStarted() <-chan struct{} {
 	d.mu.Lock()
 	defer d.mu.Unlock()

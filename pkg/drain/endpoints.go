@@ -1,6 +1,7 @@
 package drain
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -18,7 +19,8 @@ import (
 
 // StatusHandler answers GET with the drain status, for a mux of the workload's
 // own. With ?waitSeconds=N it holds the answer until nothing is in flight or N
-// seconds, at most 30, have passed. Requests to it are not counted. Whoever can
+// seconds, at most 30, have passed; with &longLived=true until no long-lived
+// connection is left, either. Requests to it are not counted. Whoever can
 // reach it learns how many requests are in flight.
 func (d *Drainer) StatusHandler() http.Handler {
 	return allow(d.answerStatus, http.MethodGet, http.MethodHead)
@@ -48,24 +50,25 @@ func (d *Drainer) trustedNotifyHandler() http.Handler {
 func (d *Drainer) answerStatus(w http.ResponseWriter, r *http.Request) {
 	ignore(r)
 	wait, err := waitTime(r)
-	if err != nil {
+	done, wrong := d.waitFor(r)
+	if err = cmp.Or(err, wrong); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
 	if wait > 0 {
-		d.hold(w, r, wait)
+		d.hold(w, r, wait, done)
 	}
 	d.writeStatus(w)
 }
 
-// hold returns once nothing is in flight, the time is over, or nobody waits for
-// the answer any more. The server may be the workload's own: its WriteTimeout
+// hold returns once all is done, the time is over, or nobody waits for the answer
+// any more. The server may be the workload's own: its WriteTimeout
 // must not cut the answer off. Where deadlines cannot be set there are none.
-func (d *Drainer) hold(w http.ResponseWriter, r *http.Request, wait time.Duration) {
+func (d *Drainer) hold(w http.ResponseWriter, r *http.Request, wait time.Duration, done func() bool) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	ctx, cancel := context.WithTimeout(r.Context(), wait)
 	defer cancel()
-	_ = d.Wait(ctx) // whatever ended the wait, the status says how things are
+	_ = d.ledger.wait(ctx, done) // whatever ended the wait, the status says how things are
 }
 
 func (d *Drainer) takeNotification(w http.ResponseWriter, r *http.Request) {
@@ -80,12 +83,12 @@ func (d *Drainer) takeNotification(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "reading the notification: "+err.Error(), http.StatusBadRequest)
 		return
 	}
-	draining, err := drainstatus.ParseNotification(body)
+	notification, err := drainstatus.ParseNotification(body)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	d.SetDraining(draining)
+	d.take(notification)
 	d.writeStatus(w)
 }
 
@@ -134,6 +137,22 @@ func waitTime(r *http.Request) (time.Duration, error) {
 		return 0, fmt.Errorf("%s is not a number of whole seconds", drainstatus.WaitParameter)
 	}
 	return time.Duration(min(seconds, drainstatus.MaxWaitSeconds)) * time.Second, nil
+}
+
+// waitFor is what the answer is held for.
+func (d *Drainer) waitFor(r *http.Request) (done func() bool, err error) {
+	text := r.URL.Query().Get(drainstatus.LongLivedParameter)
+	if text == "" {
+		return d.ledger.idle, nil
+	}
+	longLived, err := strconv.ParseBool(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s is neither true nor false", drainstatus.LongLivedParameter)
+	}
+	if longLived {
+		return d.ledger.noneLeft, nil
+	}
+	return d.ledger.idle, nil
 }
 
 // allow answers 405 to other methods.

@@ -77,10 +77,10 @@ func answer(r *http.Response, err error) string {
 	return text
 }
 
-// An event stream is no request that anybody waits for: it counts as long-lived,
-// and ends when the draining starts, so that its client connects elsewhere.
-func ExampleLongLived() {
-	d := drain.New(drain.Options{})
+// An event stream is no request that anybody waits for: it counts as long-lived.
+// It ends when its moment has come while the workload drains, or when it is too
+// old, so that its client connects elsewhere.
+func ExampleNotice() {
 	http.HandleFunc("/events", func(w http.ResponseWriter, r *http.Request) {
 		drain.LongLived(r)
 		events := make(chan string)
@@ -89,7 +89,8 @@ func ExampleLongLived() {
 			case e := <-events:
 				fmt.Fprintf(w, "data: %s\n\n", e)
 				_ = http.NewResponseController(w).Flush()
-			case <-d.DrainStarted():
+			case <-drain.Notice(r.Context()):
+				fmt.Fprint(w, "retry: 200\n\n") // come back soon: not all are told at once
 				return
 			case <-r.Context().Done():
 				return

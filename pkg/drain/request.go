@@ -27,8 +27,9 @@ type request struct {
 	d    *Drainer
 	conn *connection // nil where the server is not instrumented
 
-	mu    sync.Mutex
-	class class
+	mu     sync.Mutex
+	class  class
+	notice *notice // nil unless somebody listens
 
 	// The place in the shard's list, guarded by its lock.
 	shard      *shard
@@ -66,6 +67,9 @@ func (q *request) move(to class, from ...class) bool {
 	if to != done && q.conn != nil {
 		q.conn.setAside(q.d)
 	}
+	if to == done && q.notice != nil {
+		q.d.notices.remove(q.notice)
+	}
 	switch {
 	case was == inFlight:
 		q.shard.remove(q)
@@ -74,6 +78,19 @@ func (q *request) move(to class, from ...class) bool {
 		q.d.ledger.addLongLived(-1)
 	}
 	return true
+}
+
+// noticed returns the channel of the request's notice, nil where it has ended.
+func (q *request) noticed() <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.class == done || q.class == ignored {
+		return nil
+	}
+	if q.notice == nil {
+		q.notice = q.d.notices.add(q.start)
+	}
+	return q.notice.ch
 }
 
 type requestKey struct{}

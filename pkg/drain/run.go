@@ -96,6 +96,7 @@ func (d *Drainer) notifyHandlerOn(a net.Addr) http.Handler {
 // shutDown ends the server within the timeout, and closes what is left.
 func (d *Drainer) shutDown(ctx context.Context, srv *http.Server) error {
 	d.SetDraining(true)
+	d.notices.hasten(d.options.ShutdownTimeout / 2) // the rest of it is theirs, to end
 	ctx, cancel := context.WithTimeout(ctx, d.options.ShutdownTimeout)
 	defer cancel()
 	err := srv.Shutdown(ctx)

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -43,5 +44,24 @@ var _ = Describe("A drain that is cut off", func() {
 		Expect(end.ExitCode).To(BeEquivalentTo(137), "it had to be killed")
 		record := awaitForced(ctx, ns, v1alpha1.CauseGraceSpent, grace)
 		Expect(record.Reason).To(And(HavePrefix(fmt.Sprintf("the grace of %d s was spent", grace)), HaveSuffix(hold.OutcomeDrained)))
+	}, usual)
+
+	It("since less was asked for than the pod has is Forced: a shorter grace", func(ctx SpecContext) {
+		const asked = 2
+		ns := env.NewNamespace(ctx, nil)
+		ns.Apply(ctx, framework.Policy("web").Propagation(1, 3).HTTP(v1alpha1.DrainedWhenBody))
+		pod := ns.Run(ctx, framework.Pod("web").Status("ok").Grace(30))
+		traffic := ns.OneRequest(ctx, framework.WorkOf(pod, framework.WorkPort), 20*time.Second)
+		drains := ns.WatchDrains(ctx, "web")
+
+		out, err := env.Kubectl(ctx, "delete", "pod", "-n", ns.Name, pod.Name, fmt.Sprintf("--grace-period=%d", asked))
+
+		Expect(err).NotTo(HaveOccurred(), out)
+		end := drains.AwaitEnd(ctx).App()
+		Expect(end.Sigterm).NotTo(BeNil(), "%q", end.Message)
+		Expect(end.Sigterm.InFlight).To(Equal(1), "it was cut")
+		Expect(traffic.Finish(ctx).Tally().Failed()).To(Equal(1))
+		record := awaitForced(ctx, ns, v1alpha1.CauseShorterGrace, asked)
+		Expect(record.Reason).To(Equal(fmt.Sprintf("a grace of %d s was asked for, the pod has %d s", asked, *pod.Spec.TerminationGracePeriodSeconds)))
 	}, usual)
 })

@@ -44,6 +44,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.LabelValuesApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Latency"):
 		return &apiv1alpha1.LatencyApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("LongLived"):
+		return &apiv1alpha1.LongLivedApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("MetricSelector"):
 		return &apiv1alpha1.MetricSelectorApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Notify"):

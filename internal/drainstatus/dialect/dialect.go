@@ -11,7 +11,8 @@ import (
 type DrainedWhen string
 
 const (
-	// Body: 200 with a drain status whose inFlight is 0.
+	// Body: 200 with a drain status whose inFlight is 0, and whose longLived is
+	// what the policy asks for.
 	Body DrainedWhen = "Body"
 	// StatusCode: 2xx is drained, 503 is not yet.
 	StatusCode DrainedWhen = "StatusCode"
@@ -25,13 +26,16 @@ type Dialect struct {
 	DrainedWhen DrainedWhen
 	// Metric says which samples count. Only for DrainedWhen Metric.
 	Metric metric.Selector
+	// LongLived is the policy for long-lived connections as it stands. Only
+	// Body tells them.
+	LongLived drainstatus.LongLived
 }
 
 // Evaluate judges one answer. A dialect that is not known is Unreadable.
 func (d Dialect) Evaluate(r drainstatus.Reply) drainstatus.Reading {
 	switch d.DrainedWhen {
 	case Body, "":
-		return drainstatus.EvaluateBody(r)
+		return drainstatus.EvaluateBody(r, d.LongLived)
 	case StatusCode:
 		return drainstatus.EvaluateStatusCode(r)
 	case Metric:

@@ -88,7 +88,8 @@ var _ = Describe("A DrainPolicy", func() {
 					Port: intstr.FromString("metrics"), Path: "/metrics", Scheme: v1alpha1.SchemeHTTP, Histogram: "h",
 				}},
 			},
-			Gate: v1alpha1.Gate{Hold: v1alpha1.HoldTermination, MaxHoldSeconds: 540, OnStatusFailure: v1alpha1.OnStatusFailureRelease},
+			Gate:      v1alpha1.Gate{Hold: v1alpha1.HoldTermination, MaxHoldSeconds: 540, OnStatusFailure: v1alpha1.OnStatusFailureRelease},
+			LongLived: v1alpha1.LongLived{Policy: v1alpha1.LongLivedExclude, NoticeSeconds: v1alpha1.DefaultNoticeSeconds},
 		}))
 	})
 

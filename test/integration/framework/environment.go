@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -69,10 +70,15 @@ func Start(ctx context.Context, options ...Option) (*Environment, error) {
 // StartBare brings an API server up with nothing of the project in it.
 func StartBare() (*Environment, error) { return start(&envtest.Environment{}) }
 
+// startTimeout is for a machine that does much else: envtest's own, 20 s, is
+// sometimes too short there.
+const startTimeout = 2 * time.Minute
+
 func start(control *envtest.Environment, options ...Option) (*Environment, error) {
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
 		return nil, errors.New("KUBEBUILDER_ASSETS must name a folder with kube-apiserver, etcd and kubectl")
 	}
+	control.ControlPlaneStartTimeout = startTimeout
 	for _, set := range options {
 		set(control)
 	}

@@ -39,6 +39,12 @@ func withNotify(s *v1alpha1.DrainPolicySpec) {
 	s.PreStop.Notify = &v1alpha1.Notify{Port: intstr.FromInt32(8080)}
 }
 
+func withLongLived(s *v1alpha1.DrainPolicySpec) {
+	withHTTP(s)
+	withNotify(s)
+	s.LongLived.Policy = v1alpha1.LongLivedWait
+}
+
 // nextAdmission are the rows of docs/editing.md that act with the next
 // admission, but for the selector.
 var nextAdmission = map[string]edit{
@@ -60,6 +66,8 @@ var nextAdmission = map[string]edit{
 	"spec.preStop.maxHoldSeconds":              {nil, func(s *v1alpha1.DrainPolicySpec) { s.PreStop.MaxHoldSeconds = ptr.To[int32](7) }},
 	"spec.preStop.notify.port":                 {withNotify, func(s *v1alpha1.DrainPolicySpec) { s.PreStop.Notify.Port = intstr.FromInt32(9090) }},
 	"spec.preStop.notify.path":                 {withNotify, func(s *v1alpha1.DrainPolicySpec) { s.PreStop.Notify.Path = "/other" }},
+	"spec.longLived.policy":                    {withLongLived, func(s *v1alpha1.DrainPolicySpec) { s.LongLived.Policy = v1alpha1.LongLivedCloseAfter }},
+	"spec.longLived.noticeSeconds":             {withLongLived, func(s *v1alpha1.DrainPolicySpec) { s.LongLived.NoticeSeconds = 20 }},
 	"spec.gracePeriod.minSeconds":              {nil, func(s *v1alpha1.DrainPolicySpec) { s.GracePeriod.MinSeconds = 300 }},
 	"spec.gracePeriod.maxSeconds":              {nil, func(s *v1alpha1.DrainPolicySpec) { s.GracePeriod.MaxSeconds = 50 }},
 	"spec.gracePeriod.shutdownSeconds":         {nil, func(s *v1alpha1.DrainPolicySpec) { s.GracePeriod.ShutdownSeconds = ptr.To[int32](3) }},

@@ -75,6 +75,10 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.drain-operator.drain-operator.api.v1alpha1.GracePeriod
       default: {}
+    - name: longLived
+      type:
+        namedType: com.github.drain-operator.drain-operator.api.v1alpha1.LongLived
+      default: {}
     - name: mode
       type:
         namedType: com.github.drain-operator.drain-operator.api.v1alpha1.Mode
@@ -378,6 +382,19 @@ var schemaYAML = typed.YAMLObject(`types:
         namedType: com.github.drain-operator.drain-operator.api.v1alpha1.LatencyUnit
       default: Seconds
 - name: com.github.drain-operator.drain-operator.api.v1alpha1.LatencyUnit
+  scalar: string
+- name: com.github.drain-operator.drain-operator.api.v1alpha1.LongLived
+  map:
+    fields:
+    - name: noticeSeconds
+      type:
+        scalar: numeric
+      default: 10
+    - name: policy
+      type:
+        namedType: com.github.drain-operator.drain-operator.api.v1alpha1.LongLivedPolicy
+      default: Exclude
+- name: com.github.drain-operator.drain-operator.api.v1alpha1.LongLivedPolicy
   scalar: string
 - name: com.github.drain-operator.drain-operator.api.v1alpha1.MetricSelector
   map:

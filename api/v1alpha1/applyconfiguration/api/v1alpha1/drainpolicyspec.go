@@ -29,6 +29,8 @@ type DrainPolicySpecApplyConfiguration struct {
 	GracePeriod *GracePeriodApplyConfiguration `json:"gracePeriod,omitempty"`
 	// gate says where a pod is held until it has drained.
 	Gate *GateApplyConfiguration `json:"gate,omitempty"`
+	// longLived says what becomes of connections that do not end by themselves.
+	LongLived *LongLivedApplyConfiguration `json:"longLived,omitempty"`
 }
 
 // DrainPolicySpecApplyConfiguration constructs a declarative configuration of the DrainPolicySpec type for use with
@@ -82,5 +84,13 @@ func (b *DrainPolicySpecApplyConfiguration) WithGracePeriod(value *GracePeriodAp
 // If called multiple times, the Gate field is set to the value of the last call.
 func (b *DrainPolicySpecApplyConfiguration) WithGate(value *GateApplyConfiguration) *DrainPolicySpecApplyConfiguration {
 	b.Gate = value
+	return b
+}
+
+// WithLongLived sets the LongLived field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the LongLived field is set to the value of the last call.
+func (b *DrainPolicySpecApplyConfiguration) WithLongLived(value *LongLivedApplyConfiguration) *DrainPolicySpecApplyConfiguration {
+	b.LongLived = value
 	return b
 }
