@@ -85,6 +85,17 @@ func (b *bench) scenarios(ctx context.Context) ([]perf.Figure, error) {
 		}
 		figures = append(figures, samples.figures(s.what)...)
 	}
+	b.say("%d rounds of pod creations that are stored", storedRounds)
+	with, without, err := b.measureStored(ctx, first)
+	if err != nil {
+		return nil, err
+	}
+	for _, q := range []float64{0.5, 0.99} {
+		figures = append(figures,
+			with.Ratio(without, Group, "stored, with our webhook to without any", q),
+			with.Figure(Group, "stored, pod creation, our webhook", q),
+			without.Figure(Group, "stored, pod creation, no webhook", q))
+	}
 	return figures, nil
 }
 
