@@ -1,7 +1,10 @@
 package e2e
 
 import (
+	"cmp"
 	"fmt"
+	"os"
+	"strconv"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -203,10 +206,11 @@ var _ = Describe("A pod under hold Deletion", func() {
 	}, usual)
 
 	It("does not keep a namespace from going", func(ctx SpecContext) {
-		const n = 20
+		n, err := strconv.Atoi(cmp.Or(os.Getenv("HELD_PODS"), "20"))
+		Expect(err).NotTo(HaveOccurred())
 		ns := env.NewNamespace(ctx, nil)
 		ns.Apply(ctx, holding("web").MaxHold(2))
-		deployment := framework.Pod("web").Status("busy").Deployment(n)
+		deployment := framework.Pod("web").Status("busy").Deployment(int32(n))
 		ns.Deploy(ctx, deployment)
 		names := framework.Names(ns.Pods(ctx, "web"))
 		ns.AwaitHolding(ctx, "web", names[0])
