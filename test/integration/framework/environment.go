@@ -83,8 +83,8 @@ func start(control *envtest.Environment, options ...Option) (*Environment, error
 		set(control)
 	}
 	config, err := control.Start()
-	if err != nil {
-		return nil, fmt.Errorf("starting an API server: %w", err)
+	if err != nil { // what was slow to start may be there all the same
+		return nil, errors.Join(fmt.Errorf("starting an API server: %w", err), control.Stop())
 	}
 	config.QPS, config.Burst = 500, 500
 	e := &Environment{Config: config, control: control}
