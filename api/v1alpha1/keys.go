@@ -7,8 +7,9 @@ const (
 	LabelInjected = "drain-operator.dev/injected"
 
 	// LabelInjection on a namespace, set to InjectionDisabled, keeps the API
-	// server from calling the injection webhook for its pods. It works while
-	// the operator is down.
+	// server from calling any webhook of the operator for its pods: they are
+	// not injected, and no deletion of them is held. It works while the
+	// operator is down.
 	LabelInjection = "drain-operator.dev/injection"
 
 	// InjectionDisabled is the value of LabelInjection that turns injection off.
