@@ -30,14 +30,16 @@ lifecycle: on-cluster = lifecycle-apply lifecycle-run
 shared-journeys lone-journeys lifecycle:
 	@CLUSTER_DIR=$(CURDIR)/.cluster-$@ $(CLUSTER_BIN) run -- $(MAKE) -j1 --no-print-directory $(on-cluster) 2>&1 | sed -u 's/^/$@: /'
 
-# The operator under test, and the workloads that the journeys are about.
+# The operator under test, the workloads that the journeys are about, and the
+# servers that people run, as Debian packages them.
 .PHONY: e2e-deploy
 e2e-deploy: deploy-build e2e-workloads deploy-apply
-	@$(MAKE) --no-print-directory cluster-load ARCHIVE=dist/drain-examples.tar
+	@$(MAKE) --no-print-directory cluster-load ARCHIVE="dist/drain-examples.tar dist/drain-servers.tar"
 
 .PHONY: e2e-workloads
 e2e-workloads:
 	@$(MAKE) --no-print-directory image PLATFORMS=linux/$$(go env GOARCH) IMAGES=drain-examples
+	@go run ./hack/image/cmd -spec test/servers/images.json -platforms linux/$$(go env GOARCH)
 
 # Debian's Prometheus, which journeys of the latency ask.
 .PHONY: e2e-prometheus
@@ -52,7 +54,7 @@ prometheus-image:
 .PHONY: e2e-build e2e-apply
 e2e-build: deploy-build e2e-workloads prometheus-image
 e2e-apply: deploy-apply
-	@$(MAKE) --no-print-directory cluster-load ARCHIVE="dist/drain-examples.tar dist/prometheus.tar"
+	@$(MAKE) --no-print-directory cluster-load ARCHIVE="dist/drain-examples.tar dist/drain-servers.tar dist/prometheus.tar"
 
 # The name of the report in reports/.
 E2E_REPORT ?= e2e
