@@ -39,13 +39,13 @@ func (k kind[O, A]) restore(ctx context.Context, r *WebhookReconciler, name stri
 	if err := r.Client.Get(ctx, types.NamespacedName{Name: name}, existing); client.IgnoreNotFound(err) != nil {
 		return reconcile.Result{}, fmt.Errorf("reading the webhook configuration: %w", err)
 	}
-	registration, changes, err := r.registration(ctx, k.bundles(existing))
+	registration, again, err := r.registration(ctx, k.bundles(existing))
 	if err != nil {
 		return reconcile.Result{}, err
 	}
 	result := reconcile.Result{}
-	if !changes.IsZero() {
-		result.RequeueAfter = max(changes.Sub(r.Clock.Now()), webhookPause)
+	if !again.IsZero() {
+		result.RequeueAfter = max(again.Sub(r.Clock.Now()), webhookPause)
 	}
 	registration.Foreign = k.foreign(existing)
 	desired := k.render(registration)

@@ -30,10 +30,10 @@ type Foreign struct {
 }
 
 // Bundle is what API servers should trust when the Secret has this data, as PEM,
-// and when that will change by itself; zero if it will not. published is what
-// they trust now. Data that cannot be used change nothing. The bundle is empty
-// when there never were any that could.
-func (f *Foreign) Bundle(data map[string][]byte, published [][]byte) (bundle []byte, changes time.Time) {
+// and when to ask again; zero when only new data can change it. published is
+// what they trust now. Data that cannot be used change nothing. The bundle is
+// empty when there never were any that could.
+func (f *Foreign) Bundle(data map[string][]byte, published [][]byte) (bundle []byte, again time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := f.Clock.Now()
@@ -42,7 +42,10 @@ func (f *Foreign) Bundle(data map[string][]byte, published [][]byte) (bundle []b
 		// Other replicas may still show what was there before this process was.
 		f.state, f.adopted = f.state.adopt(published, now.Add(2*f.Overlap)), true
 	}
-	return f.state.bundle(now)
+	if bundle, again = f.state.bundle(now); f.state.next != nil {
+		again = now.Add(f.Overlap) // by then it is shown, and the CA of the one before is on its way out
+	}
+	return bundle, again
 }
 
 // take is for the data that the Secret has now.
