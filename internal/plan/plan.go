@@ -133,13 +133,15 @@ const (
 	NoteEmptyDir           NoteReason = "EmptyDirBlocksDrain"
 	NoteEmptyDirAvoided    NoteReason = "EmptyDirAvoided"
 	NoteDeletionNotHeld    NoteReason = "DeletionNotHeld"
+	NoteStopSignalKept     NoteReason = "StopSignalKept"
+	NoteStopSignalNotSent  NoteReason = "StopSignalNotSent"
 )
 
 // NoteReasons are all of them.
 var NoteReasons = []NoteReason{
 	NoteGraceCapped, NoteHookKept, NoteHookBroken, NoteHookTooLarge, NoteSmallContainer, NoteSleepOnly,
 	NoteMountTaken, NotePortNotFound, NoteNotifyPortNotFound, NoteBlind, NoteEmptyDir, NoteEmptyDirAvoided,
-	NoteDeletionNotHeld,
+	NoteDeletionNotHeld, NoteStopSignalKept, NoteStopSignalNotSent,
 }
 
 // Note is something that a person should know about a plan. Container is

@@ -478,6 +478,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.drain-operator.drain-operator.api.v1alpha1.ReleaseWhen
       default: Drained
+    - name: stopSignal
+      type:
+        namedType: com.github.drain-operator.drain-operator.api.v1alpha1.StopSignal
     - name: strategy
       type:
         namedType: com.github.drain-operator.drain-operator.api.v1alpha1.HookStrategy
@@ -508,6 +511,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: reason
       type:
         scalar: string
+- name: com.github.drain-operator.drain-operator.api.v1alpha1.StopSignal
+  scalar: string
 - name: com.github.drain-operator.drain-operator.api.v1alpha1.TCPDrainStatus
   map:
     fields:
