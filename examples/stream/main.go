@@ -36,6 +36,7 @@ func main() {
 	mux.Handle("/", srv.Handler)
 	mux.HandleFunc("GET /events", events(*period))
 	mux.HandleFunc("GET /echo", echo)
+	mux.HandleFunc("GET /ws", echo)
 	srv.Handler = mux
 	work.Exit(drain.New(options).Run(ctx, srv))
 }
