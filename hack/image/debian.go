@@ -134,10 +134,10 @@ func (u *unpackedFiles) addTree(files map[string][]byte, tree string) error {
 	return nil
 }
 
-// isAside says whether no program misses a file: tests of Python's modules,
-// and the tools of those who build more of them.
+// isAside says whether no program misses a file: tests of Python's modules, the
+// tools of those who build more of them, and types of JavaScript.
 func isAside(path string) bool {
-	for _, part := range []string{"/test/", "/tests/", "/lib2to3/", "/idlelib/", "/ensurepip/", "/config-3"} {
+	for _, part := range []string{"/test/", "/tests/", "/lib2to3/", "/idlelib/", "/ensurepip/", "/config-3", "/setuptools/", "/@types/"} {
 		if strings.Contains(path, part) {
 			return true
 		}

@@ -3,7 +3,6 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,12 +16,16 @@ import (
 // keptFor is how long an archive is kept that is not asked for any more.
 const keptFor = 24 * time.Hour
 
-// kept is where the finished archive of an image is kept that follows from the
-// packages in the cache alone; empty for others. The name follows from what is
-// asked for, and from this program.
-func kept(cacheDir string, o options, s image.Spec) (string, error) {
-	if s.Debian == nil || len(s.Binaries) > 0 {
+// kept is where the finished archive of an image with packages is kept, which
+// takes long to compress; empty for others. The name follows from all that goes
+// into it, and from this program.
+func kept(cacheDir string, o options, s image.Spec, compiled image.Compiled) (string, error) {
+	if s.Debian == nil {
 		return "", nil
+	}
+	sum, err := compiled.Sum()
+	if err != nil {
+		return "", err
 	}
 	program, err := os.Executable()
 	if err != nil {
@@ -32,13 +35,9 @@ func kept(cacheDir string, o options, s image.Spec) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	distribution, _ := os.ReadFile("/etc/os-release")
-	asked, err := json.Marshal([]any{s, o.platforms, o.repository, o.tag, sha256.Sum256(code), distribution})
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.Sum256(asked)
-	return filepath.Join(cacheDir, "images", s.Name+"-"+hex.EncodeToString(sum[:8])+".tar"), nil
+	distribution, _ := os.ReadFile("/etc/os-release") // whose packages they are
+	all := sha256.Sum256(fmt.Appendf(nil, "%x %x %q %s/%s", sum, sha256.Sum256(code), distribution, o.repository, o.tag))
+	return filepath.Join(cacheDir, "images", s.Name+"-"+hex.EncodeToString(all[:8])+".tar"), nil
 }
 
 // restore copies a kept archive to path; false where there is none.

@@ -108,7 +108,11 @@ func build(ctx context.Context, o options, specs []image.Spec) error {
 // archive writes the archive of one image.
 func archive(ctx context.Context, o options, s image.Spec, cacheDir string) (image.Ref, error) {
 	path := archivePath(o, s)
-	same, err := kept(cacheDir, o, s)
+	compiled, err := image.Compile(ctx, ".", s, o.platforms)
+	if err != nil {
+		return image.Ref{}, err
+	}
+	same, err := kept(cacheDir, o, s, compiled)
 	if err != nil {
 		return image.Ref{}, err
 	}
@@ -117,7 +121,7 @@ func archive(ctx context.Context, o options, s image.Spec, cacheDir string) (ima
 			return ref, nil
 		}
 	}
-	index, err := image.Build(ctx, ".", s, o.platforms)
+	index, err := compiled.Index(ctx)
 	if err != nil {
 		return image.Ref{}, err
 	}
