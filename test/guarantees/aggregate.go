@@ -18,15 +18,15 @@ type End struct {
 // Aggregate makes a cell of what the load generator saw while some pods ended.
 func Aggregate(key Key, results load.Results, ends []End) Cell {
 	c := Cell{Key: key, At: results.StartedAt.UTC().Format(time.DateOnly), TookSeconds: int(results.Elapsed.Seconds()), Pods: len(ends)}
-	var held []time.Duration
+	var times []time.Duration
 	for _, e := range ends {
-		held = append(held, e.Held)
+		times = append(times, e.Held)
 		c.count(e.Outcome)
 		if e.Killed {
 			c.count("killed")
 		}
 	}
-	c.Held = SpreadOf(held)
+	c.Held = SpreadOf(times)
 	for _, client := range []struct {
 		client Client
 		kind   load.Kind
@@ -36,7 +36,22 @@ func Aggregate(key Key, results load.Results, ends []End) Cell {
 			c.Clients = append(c.Clients, seen(client.client, tally))
 		}
 	}
+	if t := results.SessionTally(load.WebSocket); t.Sessions() > 0 {
+		c.Clients = append(c.Clients, held(WebSocket, t.Sent, t))
+	}
+	if t := results.SessionTally(load.EventStream); t.Sessions() > 0 {
+		c.Clients = append(c.Clients, held(EventStream, t.Sessions(), t))
+	}
 	return c
+}
+
+// held is what clients of long-lived connections saw. That one was told and
+// then cut is no failure as long as no message was lost by it.
+func held(client Client, requests int, t load.SessionTally) Seen {
+	s := Seen{Client: client, Requests: requests, Ended: t.Told + t.Untold, Told: t.Told}
+	s.fail(CutUntold, t.Untold)
+	s.fail(Lost, t.Lost)
+	return s
 }
 
 func (c *Cell) count(outcome string) {

@@ -65,7 +65,7 @@ const (
 	Busy Client = "keep-alive"
 	// WebSocket: messages that are sent back; each is a request.
 	WebSocket Client = "WebSocket"
-	// EventStream: server-sent events; each is a request.
+	// EventStream: server-sent events; each stream is a request.
 	EventStream Client = "event stream"
 )
 
@@ -113,7 +113,7 @@ type Cell struct {
 // Seen is what one kind of client saw.
 type Seen struct {
 	Client Client `json:"client"`
-	// Requests that were sent, or messages.
+	// Requests that were sent, or messages, or streams.
 	Requests int `json:"requests"`
 	// Failures by their cause, without those that did not occur.
 	Failures map[string]int `json:"failures,omitempty"`

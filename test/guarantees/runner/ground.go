@@ -215,6 +215,16 @@ func (g *ground) tell(c guarantees.Cell, results load.Results) {
 		g.Say("     %s %s %s at %s, sent %s before, work %s", rec.Kind, rec.Method, rec.Cause,
 			results.StartedAt.Add(rec.End()).Format("15:04:05.000"), rec.Latency.Round(time.Millisecond), rec.Work)
 	}
+	for _, session := range results.Sessions {
+		if session.Kept() || session.Told > 0 && session.Lost == 0 {
+			continue
+		}
+		if shown++; shown > 10 {
+			break
+		}
+		g.Say("     %s %s after %s at %s, told %t, %d sent %d lost, pod %s", session.Kind, session.Cause, (session.End - session.Start).Round(time.Millisecond),
+			results.StartedAt.Add(session.End).Format("15:04:05.000"), session.Told > 0, session.Sent, session.Lost, results.Pods[session.Pod])
+	}
 	for _, text := range results.Others[:min(3, len(results.Others))] {
 		g.Say("     other: %s", text)
 	}
@@ -240,7 +250,8 @@ func (g *ground) look(ctx context.Context) string {
 	if err != nil {
 		return fmt.Sprintf("%s %s: ?", g.name(), event)
 	}
-	return fmt.Sprintf("%s %s: %d fresh %d busy %d failed %d draining", g.name(), event, live.Fresh, live.Requests-live.Fresh, live.Failed, draining(g.pods.lives()))
+	return fmt.Sprintf("%s %s: %d fresh %d busy %d failed, %d sessions %d told %d untold, %d draining", g.name(), event,
+		live.Fresh, live.Requests-live.Fresh, live.Failed, live.Open, live.Told, live.Untold, draining(g.pods.lives()))
 }
 
 func (g *ground) newNamespace(ctx context.Context) (string, error) {

@@ -32,10 +32,18 @@ func DefaultLoad() Load {
 func (l Load) config(key guarantees.Key, w Workload, address string) load.Config {
 	seed := fnv.New64a()
 	_, _ = seed.Write([]byte(key.String()))
-	return load.Config{
+	cfg := load.Config{
 		Target: "http://" + address + "/work", AwaitSeconds: 60, FreshPerSecond: l.FreshPerSecond, BusyConns: l.BusyConns,
 		PostPercent: 50, Work: l.Work, Seed: seed.Sum64(),
+		MessageEveryMillis: int(l.MessageEvery.Milliseconds()),
 	}
+	if w.WebSocket {
+		cfg.WebSockets = l.WebSockets
+	}
+	if w.EventStream {
+		cfg.EventStreams = l.EventStreams
+	}
+	return cfg
 }
 
 // enough says whether every client has sent so many.

@@ -22,7 +22,7 @@ var thoroughServers = []string{"sdk"}
 
 const controlServer = "sdk"
 
-func serverNames() []string   { return []string{"sdk", "shutdown", "abrupt"} }
+func serverNames() []string   { return []string{"sdk", "shutdown", "abrupt", "stream"} }
 func balancerNames() []string { return []string{"ClusterIP"} }
 
 func workload(list images) func(string, guarantees.Variant, string, int32) (runner.Workload, error) {
@@ -37,7 +37,7 @@ func workload(list images) func(string, guarantees.Variant, string, int32) (runn
 			return w, err
 		}
 		m = m.Adapt(namespace, demo.Policy, cfg)
-		w = runner.Workload{App: server, Objects: []client.Object{m.Deployment}}
+		w = runner.Workload{App: server, Objects: []client.Object{m.Deployment}, WebSocket: server == "stream", EventStream: server == "stream"}
 		if variant == guarantees.None {
 			return w, nil
 		}

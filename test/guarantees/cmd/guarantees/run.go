@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -129,18 +130,25 @@ func (o options) openLog(ctx context.Context, env *framework.Env) (*log, error) 
 	if err != nil {
 		return nil, err
 	}
+	if err := dropIncomplete(o.log); err != nil {
+		return nil, err
+	}
 	f, err := os.OpenFile(o.log, how, 0o644)
 	if err != nil {
 		return nil, err
 	}
-	// What a killed run left incomplete is to stay a line of its own.
-	if at, err := f.Seek(0, 2); err != nil || at > 0 {
-		_, err = f.WriteString("\n")
-		if err != nil {
-			return nil, errors.Join(err, f.Close())
-		}
-	}
 	return &log{file: f, on: on}, nil
+}
+
+// dropIncomplete removes a last line that a killed run did not write to its end.
+func dropIncomplete(path string) error {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) || err == nil && len(b) == 0 {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return os.Truncate(path, int64(bytes.LastIndexByte(b, '\n')+1))
 }
 
 // on is what all cells of a run are seen on.
