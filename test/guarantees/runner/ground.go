@@ -187,7 +187,9 @@ func (g *ground) happen(ctx context.Context, e guarantees.Event) error {
 		return err
 	}
 	from := time.Now()
-	err := g.underLoad(ctx, e)
+	watched, stop := g.watchLoad(ctx)
+	err := g.underLoad(watched, e)
+	stop()
 	results, finishErr := g.loader.Finish(context.WithoutCancel(ctx))
 	if err := errors.Join(err, finishErr); err != nil {
 		return err
@@ -199,6 +201,22 @@ func (g *ground) happen(ctx context.Context, e guarantees.Event) error {
 	cell := guarantees.Aggregate(key, results, ends)
 	g.tell(cell, results)
 	return g.Done(cell)
+}
+
+// watchLoad is done with an error as its cause when the machine is overrun.
+func (g *ground) watchLoad(ctx context.Context) (watched context.Context, stop func()) {
+	watched, cancel := context.WithCancelCause(ctx)
+	go func() {
+		for pause(watched, time.Second) == nil {
+			// Who cannot ask now asks again.
+			if live, err := g.loader.Live(watched); err == nil {
+				if err := overrun(live); err != nil {
+					cancel(err)
+				}
+			}
+		}
+	}()
+	return watched, func() { cancel(nil) }
 }
 
 // tell shows a finished cell, and failures in more detail than it keeps.

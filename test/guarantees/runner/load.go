@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"fmt"
 	"hash/fnv"
 	"time"
 
@@ -44,6 +45,19 @@ func (l Load) config(key guarantees.Key, w Workload, address string) load.Config
 		cfg.EventStreams = l.EventStreams
 	}
 	return cfg
+}
+
+// maxUnderWay is how many requests may be under way at a time. What is beyond
+// is no matter of pods that end: the machine cannot answer what is sent.
+const maxUnderWay = 400
+
+// overrun is an error where a machine is. Requests that time out then say
+// nothing of a server, and more of them only make it worse.
+func overrun(live load.Live) error {
+	if live.Outstanding > maxUnderWay {
+		return fmt.Errorf("the machine is overrun: %d requests are under way; -rate lowers what is sent, -parallel how many workloads there are at a time", live.Outstanding)
+	}
+	return nil
 }
 
 // enough says whether every client has sent so many.
