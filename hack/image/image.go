@@ -8,6 +8,8 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -51,15 +53,61 @@ type Spec struct {
 // Build compiles the binaries of s in the module at dir for each platform, such
 // as linux/amd64, and returns an index with one image per platform.
 func Build(ctx context.Context, dir string, s Spec, platforms []string) (v1.ImageIndex, error) {
-	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+	c, err := Compile(ctx, dir, s, platforms)
+	if err != nil {
+		return nil, err
+	}
+	return c.Index(ctx)
+}
+
+// Compiled is an image whose binaries are compiled.
+type Compiled struct {
+	spec      Spec
+	platforms []*v1.Platform
+	// binaries by their paths, for each of the platforms.
+	binaries []map[string][]byte
+}
+
+// Compile compiles the binaries of s in the module at dir for each platform,
+// such as linux/amd64.
+func Compile(ctx context.Context, dir string, s Spec, platforms []string) (Compiled, error) {
+	c := Compiled{spec: s}
 	for _, name := range platforms {
 		platform, err := v1.ParsePlatform(name)
 		if err != nil {
-			return nil, fmt.Errorf("platform %q: %w", name, err)
+			return Compiled{}, fmt.Errorf("platform %q: %w", name, err)
 		}
-		img, err := buildOne(ctx, dir, s, platform)
+		binaries, err := compileAll(ctx, dir, s, platform)
 		if err != nil {
-			return nil, fmt.Errorf("image %s for %s: %w", s.Name, name, err)
+			return Compiled{}, fmt.Errorf("image %s for %s: %w", s.Name, name, err)
+		}
+		c.platforms, c.binaries = append(c.platforms, platform), append(c.binaries, binaries)
+	}
+	return c, nil
+}
+
+// Sum is a checksum of the specification and the compiled binaries.
+func (c Compiled) Sum() ([]byte, error) {
+	h := sha256.New()
+	if err := json.NewEncoder(h).Encode(c.spec); err != nil {
+		return nil, err
+	}
+	for i, platform := range c.platforms {
+		fmt.Fprintln(h, platform)
+		for _, path := range slices.Sorted(maps.Keys(c.binaries[i])) {
+			fmt.Fprintln(h, path, sha256.Sum256(c.binaries[i][path]))
+		}
+	}
+	return h.Sum(nil), nil
+}
+
+// Index is an index with one image per platform.
+func (c Compiled) Index(ctx context.Context) (v1.ImageIndex, error) {
+	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+	for i, platform := range c.platforms {
+		img, err := buildOne(ctx, c.spec, platform, c.binaries[i])
+		if err != nil {
+			return nil, fmt.Errorf("image %s for %s: %w", c.spec.Name, platform, err)
 		}
 		index = mutate.AppendManifests(index, mutate.IndexAddendum{
 			Add:        img,
@@ -69,18 +117,25 @@ func Build(ctx context.Context, dir string, s Spec, platforms []string) (v1.Imag
 	return index, nil
 }
 
-func buildOne(ctx context.Context, dir string, s Spec, platform *v1.Platform) (v1.Image, error) {
+func buildOne(ctx context.Context, s Spec, platform *v1.Platform, binaries map[string][]byte) (v1.Image, error) {
+	files := map[string][]byte{}
+	if s.Debian != nil {
+		var err error
+		if files, err = s.Debian.files(ctx, platform.Architecture); err != nil {
+			return nil, err
+		}
+	}
+	maps.Copy(files, binaries)
+	return assemble(s, platform, files)
+}
+
+func compileAll(ctx context.Context, dir string, s Spec, platform *v1.Platform) (map[string][]byte, error) {
 	tmp, err := os.MkdirTemp("", "image-")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(tmp)
 	files := map[string][]byte{}
-	if s.Debian != nil {
-		if files, err = s.Debian.files(ctx, platform.Architecture); err != nil {
-			return nil, err
-		}
-	}
 	for i, b := range s.Binaries {
 		out := filepath.Join(tmp, strconv.Itoa(i))
 		if err := compile(ctx, dir, b, platform, out); err != nil {
@@ -93,7 +148,7 @@ func buildOne(ctx context.Context, dir string, s Spec, platform *v1.Platform) (v
 			return nil, fmt.Errorf("%s has %d bytes, at most %d are allowed", b.Path, size, b.MaxBytes)
 		}
 	}
-	return assemble(s, platform, files)
+	return files, nil
 }
 
 func compile(ctx context.Context, dir string, b Binary, platform *v1.Platform, out string) error {

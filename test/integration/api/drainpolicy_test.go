@@ -40,7 +40,7 @@ var _ = BeforeSuite(func(ctx context.Context) {
 const expect = "# expect: "
 
 var _ = Describe("A DrainPolicy", func() {
-	for _, path := range files("testdata/valid/*.yaml", "../../../config/samples/[a-j]*.yaml", "../../../config/samples/[l-z]*.yaml") {
+	for _, path := range files("testdata/valid/*.yaml", "../../../config/samples/[a-j]*.yaml", "../../../config/samples/[l-z]*.yaml", "../../../config/samples/servers/*.yaml") {
 		It("is accepted: "+filepath.Base(path), func(ctx context.Context) {
 			Expect(create(ctx, path)).To(Succeed())
 		})

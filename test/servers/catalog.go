@@ -1,0 +1,62 @@
+package servers
+
+// Port is where every server of the catalog serves, and its container's port
+// "http".
+const Port = 8080
+
+var catalog = []Server{
+	{
+		Name: "go", KeepAlive: true, EventStream: true, WebSocket: true,
+		command:     []string{"/usr/bin/stream", "-period=200ms"},
+		bareCommand: []string{"/usr/bin/shutdown"},
+	},
+	{
+		Name: "node", KeepAlive: true, EventStream: true, WebSocket: true,
+		command: []string{"/usr/bin/node", "/app/server.js"},
+		files:   map[string]string{"server.js": "node/server.js", "drain.js": "node/drain.js"},
+	},
+	{
+		Name: "asyncio", KeepAlive: true, EventStream: true,
+		command: []string{"/usr/bin/python3", "/app/server.py"},
+		files:   map[string]string{"server.py": "asyncio/server.py", "drain.py": "python/drain.py"},
+	},
+	gunicorn("sync", "--workers=4"),
+	gunicorn("gthread", "--workers=2", "--threads=16"),
+	gunicorn("gevent", "--workers=2"),
+	{
+		Name: "uvicorn", KeepAlive: true, EventStream: true, WebSocket: true,
+		command: []string{"/usr/bin/uvicorn", "--app-dir=/app", "--host=0.0.0.0", "--port=8080", "--no-access-log", "asgi:app"},
+		files:   asgi,
+	},
+	{
+		Name: "hypercorn", KeepAlive: true, EventStream: true, WebSocket: true,
+		command: []string{"/usr/bin/hypercorn", "--bind=0.0.0.0:8080", "asgi:app"},
+		files:   asgi,
+	},
+	{
+		Name: "nginx", KeepAlive: true, EventStream: true, proxy: true,
+		command: []string{"/usr/sbin/nginx", "-e", "stderr", "-c", "/app/nginx.conf", "-g", "daemon off;"},
+		files:   map[string]string{"nginx.conf": "nginx/nginx.conf", "server.py": "asyncio/server.py", "drain.py": "python/drain.py"},
+		hook:    []string{"/bin/touch", "/dev/shm/draining"},
+	},
+	{
+		Name: "haproxy", KeepAlive: true, EventStream: true, proxy: true,
+		command: []string{"/usr/sbin/haproxy", "-W", "-db", "-f", "/app/haproxy.cfg"},
+		files:   map[string]string{"haproxy.cfg": "haproxy/haproxy.cfg", "server.py": "asyncio/server.py", "drain.py": "python/drain.py"},
+		// SIGTERM would follow at once if it did not wait; it ends with the container.
+		hook: []string{"/bin/sh", "-c", "kill -USR1 1; sleep 60"},
+	},
+}
+
+var asgi = map[string]string{"asgi.py": "apps/asgi.py", "drain.py": "python/drain.py"}
+
+// gunicorn is Gunicorn with one of its kinds of workers. A stream takes a whole
+// worker of the first kind, or a thread of the second.
+func gunicorn(worker string, flags ...string) Server {
+	command := append([]string{"/usr/bin/gunicorn", "--config=/app/gunicorn.conf.py", "--worker-class=" + worker}, flags...)
+	return Server{
+		Name: "gunicorn-" + worker, KeepAlive: worker != "sync", EventStream: worker == "gevent",
+		command: append(command, "wsgi:app"),
+		files:   map[string]string{"wsgi.py": "apps/wsgi.py", "gunicorn.conf.py": "apps/gunicorn.conf.py", "drain.py": "python/drain.py"},
+	}
+}
