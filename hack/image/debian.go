@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"context"
 	"debug/elf"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 )
@@ -19,8 +17,15 @@ import (
 type Debian struct {
 	// Packages that the programs and the libraries that these need are in.
 	Packages []string `json:"packages"`
+	// Dependencies takes whatever the packages depend on, too, so that only
+	// those need to be named that somebody wants. The unpacked packages then
+	// have a file /versions.json.
+	Dependencies bool `json:"dependencies,omitempty"`
 	// Programs by their absolute paths.
 	Programs []string `json:"programs"`
+	// Trees are folders and files that are taken whole, with what is linked to
+	// libraries in them and these libraries. Tests and caches are left out.
+	Trees []string `json:"trees,omitempty"`
 	// Dir is the folder that unpacked packages are kept in. What is there is
 	// not downloaded again.
 	Dir string `json:"-"`
@@ -35,22 +40,124 @@ func (d *Debian) files(ctx context.Context, arch string) (map[string][]byte, err
 	if err != nil {
 		return nil, err
 	}
+	all, err := index(trees)
+	if err != nil {
+		return nil, err
+	}
 	files := map[string][]byte{}
 	for _, program := range d.Programs {
-		from, err := find(trees, func(path string) bool { return path == program })
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", program, err)
+		if err := all.addProgram(files, program); err != nil {
+			return nil, err
 		}
-		if err := addWithLibraries(files, program, from, trees); err != nil {
+	}
+	for _, tree := range d.Trees {
+		if err := all.addTree(files, tree); err != nil {
 			return nil, err
 		}
 	}
 	return files, nil
 }
 
+// unpackedFiles are the files of packages, by their paths in these, and by
+// their names alone. The first package that has one counts.
+type unpackedFiles struct {
+	trees          []string
+	byPath, byName map[string]string
+}
+
+func index(trees []string) (*unpackedFiles, error) {
+	u := &unpackedFiles{trees: trees, byPath: map[string]string{}, byName: map[string]string{}}
+	for _, tree := range trees {
+		err := filepath.WalkDir(tree, func(file string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() {
+				return err
+			}
+			u.note(strings.TrimPrefix(file, tree), file, entry)
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return u, nil
+}
+
+// note leaves out a link to an absolute path, which leads out of the tree, and
+// one to a folder.
+func (u *unpackedFiles) note(path, file string, entry fs.DirEntry) {
+	if entry.Type()&fs.ModeSymlink != 0 {
+		target, err := os.Readlink(file)
+		if err != nil || filepath.IsAbs(target) {
+			return
+		}
+		if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
+			return
+		}
+	}
+	for key, in := range map[string]map[string]string{path: u.byPath, filepath.Base(path): u.byName} {
+		if _, there := in[key]; !there {
+			in[key] = file
+		}
+	}
+}
+
+func (u *unpackedFiles) missing() error {
+	return fmt.Errorf("in none of %s", strings.Join(u.trees, ", "))
+}
+
+func (u *unpackedFiles) addProgram(files map[string][]byte, program string) error {
+	from, there := u.byPath[program]
+	if !there {
+		return fmt.Errorf("%s: %w", program, u.missing())
+	}
+	return u.addWithLibraries(files, program, from)
+}
+
+// addTree adds the files at or below a path.
+func (u *unpackedFiles) addTree(files map[string][]byte, tree string) error {
+	found := false
+	for path, from := range u.byPath {
+		if path != tree && !strings.HasPrefix(path, tree+"/") {
+			continue
+		}
+		found = true
+		if isAside(path) {
+			continue
+		}
+		if err := u.addAny(files, path, from); err != nil {
+			return err
+		}
+	}
+	if !found {
+		return fmt.Errorf("%s: %w", tree, u.missing())
+	}
+	return nil
+}
+
+// isAside says whether no program misses a file: tests of Python's modules,
+// and the tools of those who build more of them.
+func isAside(path string) bool {
+	for _, part := range []string{"/test/", "/tests/", "/lib2to3/", "/idlelib/", "/ensurepip/", "/config-3"} {
+		if strings.Contains(path, part) {
+			return true
+		}
+	}
+	return false
+}
+
+// addAny adds a file, with its libraries where it is linked to some.
+func (u *unpackedFiles) addAny(files map[string][]byte, path, from string) error {
+	if strings.HasSuffix(path, ".so") || strings.Contains(path, ".so.") {
+		return u.addWithLibraries(files, path, from)
+	}
+	data, err := os.ReadFile(from)
+	files[path] = data
+	return err
+}
+
 // addWithLibraries adds the file under its path in the image, and what it is
 // linked to, and so on.
-func addWithLibraries(files map[string][]byte, path, from string, trees []string) error {
+func (u *unpackedFiles) addWithLibraries(files map[string][]byte, path, from string) error {
 	if _, there := files[path]; there {
 		return nil
 	}
@@ -64,11 +171,11 @@ func addWithLibraries(files map[string][]byte, path, from string, trees []string
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	for _, library := range needed {
-		from, err := find(trees, func(path string) bool { return filepath.Base(path) == filepath.Base(library) })
-		if err != nil {
-			return fmt.Errorf("%s needs %s: %w", path, library, err)
+		from, there := u.byName[filepath.Base(library)]
+		if !there {
+			return fmt.Errorf("%s needs %s: %w", path, library, u.missing())
 		}
-		if err := addWithLibraries(files, library, from, trees); err != nil {
+		if err := u.addWithLibraries(files, library, from); err != nil {
 			return err
 		}
 	}
@@ -100,100 +207,4 @@ func neededBy(data []byte) ([]string, error) {
 		paths = append(paths, "/lib/"+name)
 	}
 	return paths, nil
-}
-
-// find is the first file of the trees whose path in its package is accepted.
-// A link to an absolute path leads out of the tree, and is none.
-func find(trees []string, accept func(path string) bool) (string, error) {
-	found := ""
-	for _, tree := range trees {
-		err := filepath.WalkDir(tree, func(file string, entry fs.DirEntry, err error) error {
-			if err != nil || entry.IsDir() || !accept(strings.TrimPrefix(file, tree)) {
-				return err
-			}
-			if target, err := os.Readlink(file); err == nil && filepath.IsAbs(target) {
-				return nil
-			}
-			found = file
-			return fs.SkipAll
-		})
-		if err != nil || found != "" {
-			return found, err
-		}
-	}
-	return "", fmt.Errorf("in none of %s", strings.Join(trees, ", "))
-}
-
-// unpacked are the folders of the packages for a platform, as dpkg calls it.
-func (d *Debian) unpacked(ctx context.Context, arch string) ([]string, error) {
-	var trees []string
-	for _, name := range d.Packages {
-		tree := filepath.Join(d.Dir, release()+"-"+arch, name)
-		if _, err := os.Stat(tree); errors.Is(err, os.ErrNotExist) {
-			if err := d.download(ctx, name+":"+arch, tree); err != nil {
-				return nil, fmt.Errorf("package %s: %w", name, err)
-			}
-		}
-		trees = append(trees, tree)
-	}
-	return trees, nil
-}
-
-// download gets a package and unpacks it to tree: all of it, or nothing.
-func (d *Debian) download(ctx context.Context, name, tree string) error {
-	if err := os.MkdirAll(filepath.Dir(tree), 0o755); err != nil {
-		return err
-	}
-	tmp, err := os.MkdirTemp(filepath.Dir(tree), ".download-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(tmp)
-	if d.Log != nil {
-		fmt.Fprintf(d.Log, "        downloading %s, once…\n", name)
-	}
-	// As root apt-get fetches as a user who may not write here.
-	fetch := []string{"apt-get", "download", "--quiet=2", "--option=APT::Sandbox::User=root", name}
-	if err := runIn(ctx, tmp, fetch...); err != nil {
-		// A machine that has just been set up knows no package.
-		if err := errors.Join(runIn(ctx, tmp, "apt-get", "update", "--quiet=2"), runIn(ctx, tmp, fetch...)); err != nil {
-			return err
-		}
-	}
-	archives, err := filepath.Glob(filepath.Join(tmp, "*.deb"))
-	if err != nil || len(archives) != 1 {
-		return fmt.Errorf("apt-get left %d archives: %w", len(archives), err)
-	}
-	unpacked := filepath.Join(tmp, "tree")
-	if err := runIn(ctx, tmp, "dpkg-deb", "--extract", archives[0], unpacked); err != nil {
-		return err
-	}
-	if err := os.Chmod(unpacked, 0o755); err != nil {
-		return err
-	}
-	if err := os.Rename(unpacked, tree); err != nil && !errors.Is(err, os.ErrExist) { // somebody else was faster
-		return err
-	}
-	return nil
-}
-
-func runIn(ctx context.Context, dir string, args ...string) error {
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Dir = dir
-	if output, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, output)
-	}
-	return nil
-}
-
-// release is the code name of the distribution, such as bookworm: packages of
-// two releases do not mix.
-func release() string {
-	data, _ := os.ReadFile("/etc/os-release")
-	for line := range strings.Lines(string(data)) {
-		if name, found := strings.CutPrefix(strings.TrimSpace(line), "VERSION_CODENAME="); found {
-			return strings.Trim(name, `"`)
-		}
-	}
-	return "unknown"
 }

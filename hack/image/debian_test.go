@@ -109,3 +109,69 @@ func only(t *testing.T, index v1.ImageIndex) v1.Image {
 	}
 	return img
 }
+
+func TestDebianTreesComeWholeAndWithLibraries(t *testing.T) {
+	if runtime.GOARCH != "amd64" {
+		t.Skip("the paths below are those of amd64")
+	}
+	dir := unpacked(t, map[string][]string{
+		"dash":  {"/bin/dash"},
+		"libc6": {libraries + "libc.so.6", libraries + "ld-linux-x86-64.so.2", libraries + "libm.so.6"},
+	})
+	tree := filepath.Join(dir, releaseOfThisMachine(t)+"-amd64", "dash")
+	for path, text := range map[string]string{
+		"/usr/lib/app/main.py": "x", "/usr/lib/app/tests/test.py": "x", "/usr/lib/app-data/file": "x", "/usr/lib/elsewhere": "x",
+	} {
+		write(t, filepath.Join(tree, path), text)
+	}
+	link(t, "main.py", filepath.Join(tree, "/usr/lib/app/other.py"))
+	link(t, "/etc/passwd", filepath.Join(tree, "/usr/lib/app/outside.py"))
+	libm := filepath.Join(dir, releaseOfThisMachine(t)+"-amd64", "libc6", libraries, "libm.so.6")
+	data, err := os.ReadFile(libm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(tree, "/usr/lib/app/native.so"), string(data))
+
+	spec := ofDebian(dir, "dash", "libc6")
+	spec.Debian.Programs, spec.Debian.Trees = nil, []string{"/usr/lib/app", "/usr/lib/elsewhere"}
+	index, err := image.Build(t.Context(), ".", spec, []string{"linux/amd64"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"lib/ 755", "lib/ld-linux-x86-64.so.2 555", "lib/libc.so.6 555", "lib64/ 755", "lib64/ld-linux-x86-64.so.2 555",
+		"usr/ 755", "usr/lib/ 755", "usr/lib/app/ 755", "usr/lib/app/main.py 555", "usr/lib/app/native.so 555",
+		"usr/lib/app/other.py 555", "usr/lib/elsewhere 555",
+	}
+	if diff := cmp.Diff(want, files(t, only(t, index))); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestDebianTreeMissing(t *testing.T) {
+	dir := unpacked(t, map[string][]string{"dash": {"/bin/dash"}})
+	spec := ofDebian(dir, "dash")
+	spec.Debian.Programs, spec.Debian.Trees = nil, []string{"/usr/lib/nothing"}
+	_, err := image.Build(t.Context(), ".", spec, []string{"linux/" + runtime.GOARCH})
+	if err == nil || !strings.Contains(err.Error(), "/usr/lib/nothing: in none of "+dir) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func link(t *testing.T, target, path string) {
+	t.Helper()
+	if err := os.Symlink(target, path); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -11,12 +11,14 @@ E2E_FLAGS ?=
 test-e2e: cluster-bin $(BIN)/ginkgo ## Test whole journeys on a real cluster.
 	@$(CLUSTER_BIN) run -- $(MAKE) --no-print-directory e2e-deploy e2e-prometheus e2e-journeys
 
-# The operator under test, and the workloads that the journeys are about.
+# The operator under test, the workloads that the journeys are about, and the
+# servers that people run, as Debian packages them.
 .PHONY: e2e-deploy
 e2e-deploy:
 	@$(MAKE) --no-print-directory deploy PLATFORMS=linux/$$(go env GOARCH)
 	@$(MAKE) --no-print-directory image PLATFORMS=linux/$$(go env GOARCH) IMAGES=drain-examples
-	@$(MAKE) --no-print-directory cluster-load ARCHIVE=dist/drain-examples.tar
+	@go run ./hack/image/cmd -spec test/servers/images.json -platforms linux/$$(go env GOARCH)
+	@$(MAKE) --no-print-directory cluster-load ARCHIVE="dist/drain-examples.tar dist/drain-servers.tar"
 
 # Debian's Prometheus, which journeys of the latency ask.
 .PHONY: e2e-prometheus

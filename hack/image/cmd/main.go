@@ -93,12 +93,7 @@ func build(ctx context.Context, o options, specs []image.Spec) error {
 			s.Debian.Dir, s.Debian.Log = filepath.Join(cacheDir, "debian"), os.Stdout
 		}
 		fmt.Printf("%5.1fs  image %s for %s (%d/%d)…\n", time.Since(start).Seconds(), s.Name, strings.Join(o.platforms, ", "), i+1, len(specs))
-		index, err := image.Build(ctx, ".", s, o.platforms)
-		if err != nil {
-			return err
-		}
-		name := o.repository + "/" + s.Name + ":" + o.tag
-		ref, err := image.WriteArchive(archivePath(o, s), name, index)
+		ref, err := archive(ctx, o, s, cacheDir)
 		if err != nil {
 			return err
 		}
@@ -108,6 +103,29 @@ func build(ctx context.Context, o options, specs []image.Spec) error {
 		fmt.Printf("%5.1fs  %s = %s@%s\n", time.Since(start).Seconds(), archivePath(o, s), refs[s.Name].Name, refs[s.Name].Digest)
 	}
 	return writeRefs(o.dist, refs)
+}
+
+// archive writes the archive of one image.
+func archive(ctx context.Context, o options, s image.Spec, cacheDir string) (image.Ref, error) {
+	path := archivePath(o, s)
+	same, err := kept(cacheDir, o, s)
+	if err != nil {
+		return image.Ref{}, err
+	}
+	if same != "" {
+		if ref, there := restore(same, path); there {
+			return ref, nil
+		}
+	}
+	index, err := image.Build(ctx, ".", s, o.platforms)
+	if err != nil {
+		return image.Ref{}, err
+	}
+	ref, err := image.WriteArchive(path, o.repository+"/"+s.Name+":"+o.tag, index)
+	if err != nil || same == "" {
+		return ref, err
+	}
+	return ref, keep(path, same, s)
 }
 
 func archivePath(o options, s image.Spec) string { return filepath.Join(o.dist, s.Name+".tar") }
