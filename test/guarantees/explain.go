@@ -9,7 +9,8 @@ type Ending int
 const (
 	// Finishes: it answers what is in flight and closes its connections.
 	Finishes Ending = iota
-	// AtOnce: it ends with what is in flight.
+	// AtOnce: it ends with what is in flight, or is killed with it when the grace
+	// is over, since it does not listen to SIGTERM at all.
 	AtOnce
 )
 
@@ -17,9 +18,8 @@ const (
 type Facts struct {
 	// OnTerm is what it does on SIGTERM.
 	OnTerm Ending
-	// AnnouncesClose: on SIGTERM it says Connection: close before it closes a
-	// connection that a client keeps busy.
-	AnnouncesClose bool
+	// ClosesAlways: it keeps no connection, and says so in each of its answers.
+	ClosesAlways bool
 }
 
 // Failure is one cause of failures in a cell, for which a reason is looked for.
@@ -44,7 +44,7 @@ func (f Failure) onTransport() bool { return slices.Contains(transport, f.Cause)
 // proxied says whether a reverse proxy stands between client and server: it
 // answers 5xx where a client of its own would see the connection's end.
 func (f Failure) proxied() bool {
-	return slices.Contains([]string{"Nginx", "HAProxy", "Slow"}, f.Balancer)
+	return slices.Contains([]string{"nginx", "HAProxy", "slow"}, f.Balancer)
 }
 
 func (f Failure) cut() bool { return f.onTransport() || f.proxied() && f.Cause == "status 5xx" }
@@ -52,6 +52,12 @@ func (f Failure) cut() bool { return f.onTransport() || f.proxied() && f.Cause =
 // rules in the order in which they are asked: the first that knows a failure
 // says why it is.
 var rules = []rule{
+	{
+		func(f Failure) bool {
+			return f.Balancer == "nginx" && f.Client == Busy && (f.Cause == "closed" || f.Cause == "reset")
+		},
+		"nginx as a load balancer is reloaded when a pod comes or goes, and closes its clients' idle connections then: one that sends just then is cut by nginx, which no pod can help.",
+	},
 	{
 		func(f Failure) bool { return f.Variant == None && f.Client.LongLived() },
 		"No DrainPolicy: the connection ends with the process, and nobody told its client.",
@@ -72,10 +78,10 @@ var rules = []rule{
 		func(f Failure) bool {
 			return f.Variant == Bare && f.Client == Busy && f.Facts.OnTerm == AtOnce && f.cut()
 		},
-		"A connection that its client keeps busy is never idle: the pod is held until the bound, and then the server ends at once, with the request that is on it.",
+		"A connection that its client keeps busy is never idle: the pod is held until the bound, and then the server ends with the request that is on it.",
 	},
 	{
-		func(f Failure) bool { return f.Variant == Bare && f.Client == Busy && f.cut() },
+		func(f Failure) bool { return f.Variant == Bare && f.Client == Busy && f.cut() && !f.Facts.ClosesAlways },
 		"The server closes a connection that its client keeps busy without having said `Connection: close`: the next request crosses the close. At most one per connection and pod.",
 	},
 	{

@@ -118,15 +118,14 @@ func (p *page) section(d Data, variant Variant, operator Operator) {
 }
 
 // title is a balancer's name as a heading.
-func title(balancer string) string {
-	says := map[string]string{
-		"ClusterIP": "ClusterIP (kube-proxy)",
-		"NodePort":  "NodePort (kube-proxy)",
-		"Nginx":     "nginx as reverse proxy, following EndpointSlices",
-		"HAProxy":   "HAProxy as reverse proxy, through its runtime API",
-		"Slow":      "a slow load balancer: 20 s until a pod is out",
-	}
-	return cmp.Or(says[balancer], balancer)
+func title(balancer string) string { return cmp.Or(balancers[balancer], balancer) }
+
+var balancers = map[string]string{
+	"ClusterIP": "ClusterIP (kube-proxy)",
+	"NodePort":  "NodePort (kube-proxy)",
+	"nginx":     "nginx as reverse proxy, following EndpointSlices",
+	"HAProxy":   "HAProxy as reverse proxy, through its runtime API",
+	"slow":      "a slow load balancer (HAProxy, 20 s until a pod is out)",
 }
 
 func clientNames() []string {

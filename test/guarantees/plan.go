@@ -14,7 +14,7 @@ type Matrix struct {
 	Variants  []Variant
 	Operator  Operator
 	// Thorough are the servers that are run behind every balancer; the others
-	// are behind the first only. All are where it is empty.
+	// are behind the first only, as bare ones are. All are where it is empty.
 	Thorough []string
 	// Control is the server that is run without a policy, behind the first
 	// balancer and with the first event: that the load notices what is cut.
@@ -73,9 +73,12 @@ func (m Matrix) grounds(server string, variant Variant, balancer string) []Groun
 	g := Ground{Server: server, Variant: variant, Operator: m.Operator, Balancer: balancer, Events: slices.Clone(m.Events)}
 	if variant != Covered {
 		// What is bare is shown, not proven.
+		if !first {
+			return nil
+		}
 		g.Events = g.Events[:1]
 	}
-	if variant == None && (server != m.Control || !first || m.Operator == Down) {
+	if variant == None && (server != m.Control || m.Operator == Down) {
 		return nil
 	}
 	if m.Operator == Up {
@@ -115,7 +118,7 @@ func (c Cost) Ground(g Ground) time.Duration {
 		} else {
 			sum += c.Part
 		}
-		if g.Balancer == "Slow" {
+		if g.Balancer == "slow" {
 			sum += c.Slow
 		}
 	}

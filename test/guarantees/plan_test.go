@@ -12,7 +12,7 @@ func containsText(text, part string) bool { return strings.Contains(text, part) 
 
 func someMatrix() Matrix {
 	return Matrix{
-		Servers: []string{"go", "node"}, Balancers: []string{"ClusterIP", "Slow"}, Events: Events(),
+		Servers: []string{"go", "node"}, Balancers: []string{"ClusterIP", "slow"}, Events: Events(),
 		Variants: Variants(), Operator: Up, Thorough: []string{"go"}, Control: "go",
 	}
 }
@@ -33,8 +33,7 @@ func TestGrounds(t *testing.T) {
 			ground("go", Bare, Up, "ClusterIP", Rollout),
 			ground("node", Bare, Up, "ClusterIP", Rollout),
 			ground("go", None, Up, "ClusterIP", Rollout),
-			ground("go", Covered, Up, "Slow", Events()...),
-			ground("go", Bare, Up, "Slow", Rollout),
+			ground("go", Covered, Up, "slow", Events()...),
 		}},
 		"some are done": {
 			func(m *Matrix) { m.Variants, m.Balancers = []Variant{Covered}, []string{"ClusterIP"} },
@@ -57,8 +56,8 @@ func TestGrounds(t *testing.T) {
 			[]Ground{
 				ground("go", Covered, Up, "ClusterIP", Rollout),
 				ground("node", Covered, Up, "ClusterIP", Rollout),
-				ground("go", Covered, Up, "Slow", Rollout),
-				ground("node", Covered, Up, "Slow", Rollout),
+				ground("go", Covered, Up, "slow", Rollout),
+				ground("node", Covered, Up, "slow", Rollout),
 			},
 		},
 	} {
@@ -76,7 +75,7 @@ func TestCost(t *testing.T) {
 	c := Cost{Setup: 10 * time.Second, Event: 60 * time.Second, Part: 20 * time.Second, Slow: 30 * time.Second}
 	grounds := []Ground{
 		{Variant: Covered, Balancer: "ClusterIP", Events: Events()}, // 190 s
-		{Variant: Bare, Balancer: "Slow", Events: []Event{Rollout}}, // 60 s
+		{Variant: Bare, Balancer: "slow", Events: []Event{Rollout}}, // 60 s
 	}
 	for parallel, want := range map[int]time.Duration{0: 250 * time.Second, 1: 250 * time.Second, 2: 125 * time.Second, 8: 125 * time.Second} {
 		if got := c.Of(grounds, parallel); got != want {

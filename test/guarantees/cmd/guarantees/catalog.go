@@ -2,69 +2,57 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"path/filepath"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/intstr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"github.com/drain-operator/drain-operator/api/v1alpha1"
-	"github.com/drain-operator/drain-operator/test/demo"
+	"github.com/drain-operator/drain-operator/test/balancer"
 	"github.com/drain-operator/drain-operator/test/e2e/framework"
 	"github.com/drain-operator/drain-operator/test/guarantees"
 	"github.com/drain-operator/drain-operator/test/guarantees/runner"
+	"github.com/drain-operator/drain-operator/test/servers"
 )
 
-var thoroughServers = []string{"sdk"}
+// thoroughServers are run behind every balancer by default: of each kind one.
+var thoroughServers = []string{"go", "gunicorn-gthread", "uvicorn", "nginx"}
 
-const controlServer = "sdk"
+// controlServer is run without a policy, too.
+const controlServer = "go"
 
-func serverNames() []string   { return []string{"sdk", "shutdown", "abrupt", "stream"} }
-func balancerNames() []string { return []string{"ClusterIP"} }
+func serverNames() []string {
+	var names []string
+	for _, s := range servers.All() {
+		names = append(names, s.Name)
+	}
+	return names
+}
 
-func workload(list images) func(string, guarantees.Variant, string, int32) (runner.Workload, error) {
-	return func(server string, variant guarantees.Variant, namespace string, replicas int32) (w runner.Workload, err error) {
-		m, err := demo.ReadManifests(filepath.Join("examples", server))
+func balancerNames() []string { return texts(balancer.Kinds()) }
+
+// plainWhenBare are servers that are another program when they are bare, one
+// without long-lived connections.
+var plainWhenBare = map[string]bool{"go": true}
+
+// workload makes the objects of a server of the catalog.
+func workload(image string) func(string, guarantees.Variant, string, int32) (runner.Workload, error) {
+	return func(name string, variant guarantees.Variant, namespace string, replicas int32) (w runner.Workload, err error) {
+		s, err := servers.ByName(name)
 		if err != nil {
 			return w, err
 		}
-		cfg := demo.Default()
-		cfg.Replicas = replicas
-		if cfg.Image, err = list.reference("drain-examples"); err != nil {
-			return w, err
+		w.App, w.WebSocket, w.EventStream = s.Name, s.WebSocket, s.EventStream
+		if variant != guarantees.Covered {
+			s = s.Bare()
+			w.WebSocket, w.EventStream = w.WebSocket && !plainWhenBare[name], w.EventStream && !plainWhenBare[name]
 		}
-		m = m.Adapt(namespace, demo.Policy, cfg)
-		w = runner.Workload{App: server, Objects: []client.Object{m.Deployment}, WebSocket: server == "stream", EventStream: server == "stream"}
-		if variant == guarantees.None {
-			return w, nil
+		w.Objects = s.Objects(namespace, image, replicas)
+		if variant != guarantees.None {
+			w.Policy, err = s.Policy(namespace)
 		}
-		w.Policy = &v1alpha1.DrainPolicy{}
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(m.Policy.Object, w.Policy); err != nil {
-			return w, err
-		}
-		if variant == guarantees.Bare {
-			w.Policy.Spec.DrainStatus = v1alpha1.DrainStatus{TCP: &v1alpha1.TCPDrainStatus{IdleSeconds: 2}}
-			w.Policy.Spec.PreStop.Notify = nil
-		}
-		return w, nil
+		return w, err
 	}
 }
 
-func front(env *framework.Env, _ images) func(context.Context, string, string, string) (string, error) {
-	return func(ctx context.Context, namespace, app, _ string) (string, error) {
-		s := &corev1.Service{
-			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: app},
-			Spec: corev1.ServiceSpec{
-				Selector: map[string]string{"app": app},
-				Ports:    []corev1.ServicePort{{Name: "http", Port: 80, TargetPort: intstr.FromString("http")}},
-			},
-		}
-		if err := env.Client.Create(ctx, s); err != nil {
-			return "", err
-		}
-		return fmt.Sprintf("%s:80", s.Spec.ClusterIP), nil
+// front puts balancers in front, from an image that has them.
+func front(env *framework.Env, image string) func(context.Context, string, string, string) (string, error) {
+	return func(ctx context.Context, namespace, app, kind string) (string, error) {
+		return balancer.Start(ctx, env.Config, namespace, app, image, balancer.Kind(kind))
 	}
 }

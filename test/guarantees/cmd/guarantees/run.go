@@ -101,10 +101,15 @@ func (o options) settings(env *framework.Env) (s runner.Settings, err error) {
 	if err != nil {
 		return s, err
 	}
+	image, err := images.reference("drain-servers")
+	if err != nil {
+		return s, err
+	}
 	load := runner.DefaultLoad()
 	load.FreshPerSecond *= o.rate
+	load.MessageEvery = time.Duration(float64(load.MessageEvery) / o.rate)
 	s = runner.Settings{
-		Workload: workload(images), Front: front(env, images),
+		Workload: workload(image), Front: front(env, image),
 		Replicas: int32(o.replicas), Requests: o.requests, Part: o.part, Load: load, Parallel: o.parallel, Cost: o.cost(),
 	}
 	s.LoadImage, err = images.reference("drain-examples")
