@@ -139,13 +139,13 @@ func TestStopObstacle(t *testing.T) {
 		want   string
 	}{
 		// Go's runtime catches these three.
-		"caught":        {cmd: serverProcess(t, "0s"), signal: "SIGQUIT"},
+		"caught":         {cmd: serverProcess(t, "0s"), signal: "SIGQUIT"},
 		"no such signal": {cmd: serverProcess(t, "0s"), signal: "SIGSOON", want: hold.StopNotKnown},
-		"caught, winch": {cmd: serverProcess(t, "0s"), signal: "SIGWINCH"},
-		"caught by sh":  {cmd: process(t, exec.Command("sh", "-c", "trap : USR1; echo ready; sleep 3600"), true), signal: "SIGUSR1"},
-		"not by sh":     {cmd: process(t, exec.Command("sh", "-c", "trap : USR1; echo ready; sleep 3600"), true), signal: "SIGQUIT", want: hold.StopNotHandled},
-		"not caught":    {cmd: process(t, exec.Command("sleep", "3600"), false), signal: "SIGQUIT", want: hold.StopNotHandled},
-		"another mount": {cmd: process(t, elsewhere, false), signal: "SIGQUIT", want: hold.StopNotOurs},
+		"caught, winch":  {cmd: serverProcess(t, "0s"), signal: "SIGWINCH"},
+		"caught by sh":   {cmd: process(t, exec.Command("sh", "-c", "trap : USR1; echo ready; sleep 3600"), true), signal: "SIGUSR1"},
+		"not by sh":      {cmd: process(t, exec.Command("sh", "-c", "trap : USR1; echo ready; sleep 3600"), true), signal: "SIGQUIT", want: hold.StopNotHandled},
+		"not caught":     {cmd: process(t, exec.Command("sleep", "3600"), false), signal: "SIGQUIT", want: hold.StopNotHandled},
+		"another mount":  {cmd: process(t, elsewhere, false), signal: "SIGQUIT", want: hold.StopNotOurs},
 		"blocked, as by an init that waits for signals": {cmd: blocking(t), signal: "SIGQUIT"},
 	}
 	for name, tc := range tests {

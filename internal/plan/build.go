@@ -36,6 +36,7 @@ func Build(p *v1alpha1.DrainPolicy, pod *corev1.Pod, o Options) Plan {
 	}
 	b.addHooks()
 	b.addStopNotes()
+	b.alignServers()
 	b.addDelivery()
 	b.addReadinessGate(p)
 	return b.plan

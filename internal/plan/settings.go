@@ -20,6 +20,7 @@ type settings struct {
 	notify         *v1alpha1.Notify
 	longLived      *hold.LongLived // nil: Exclude
 	stopSignal     string          // empty: none
+	alignServers   bool
 	grace          graceBounds
 }
 
@@ -41,6 +42,7 @@ func settingsOf(p *v1alpha1.DrainPolicy) settings {
 		notify:         preStop.Notify,
 		longLived:      longLivedOf(spec.LongLived),
 		stopSignal:     string(preStop.StopSignal),
+		alignServers:   grace.ServerTimeout == v1alpha1.ServerTimeoutAlign,
 		grace: graceBounds{
 			min:      int64(cmp.Or(grace.MinSeconds, 10)),
 			max:      int64(cmp.Or(grace.MaxSeconds, 600)),

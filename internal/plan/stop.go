@@ -63,10 +63,6 @@ func (b *builder) addStopNotes() {
 }
 
 func (b *builder) runsAgent(c *corev1.Container) bool {
-	for _, hook := range b.plan.Hooks {
-		if hook.Container == c.Name {
-			return hook.RunsAgent()
-		}
-	}
-	return false
+	hook, injected := b.plannedHook(c)
+	return injected && hook.RunsAgent()
 }

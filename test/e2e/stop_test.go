@@ -64,7 +64,7 @@ var _ = Describe("A server that ends softly on SIGQUIT only", func() {
 	It("is cut by SIGTERM where its soft end takes longer than its grace", func(ctx SpecContext) {
 		ns := env.NewNamespace(ctx, nil)
 		ns.Apply(ctx, release(v1alpha1.StopSignalQUIT).With(func(s *v1alpha1.DrainPolicySpec) {
-			s.GracePeriod.MaxSeconds, s.GracePeriod.ShutdownSeconds = 8, new(int32(5))
+			s.GracePeriod = v1alpha1.GracePeriod{MinSeconds: 8, MaxSeconds: 8, ShutdownSeconds: new(int32(5))}
 		}))
 		pod := ns.Run(ctx, framework.Pod("web").Args("-soft-stop").Grace(8))
 		ns.OneRequest(ctx, framework.WorkOf(pod, framework.WorkPort), time.Minute)

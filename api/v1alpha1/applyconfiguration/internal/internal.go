@@ -261,6 +261,10 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: string
       default: "99"
+    - name: serverTimeout
+      type:
+        namedType: com.github.drain-operator.drain-operator.api.v1alpha1.ServerTimeout
+      default: Report
     - name: shutdownSeconds
       type:
         scalar: numeric
@@ -501,6 +505,8 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.drain-operator.drain-operator.api.v1alpha1.ReleaseWhen
   scalar: string
 - name: com.github.drain-operator.drain-operator.api.v1alpha1.Scheme
+  scalar: string
+- name: com.github.drain-operator.drain-operator.api.v1alpha1.ServerTimeout
   scalar: string
 - name: com.github.drain-operator.drain-operator.api.v1alpha1.SkippedPods
   map:
