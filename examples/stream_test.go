@@ -35,7 +35,7 @@ func streams(t *testing.T) (lastEvent, closed <-chan string) {
 		event <- last
 	}()
 
-	conn, _, err := websocket.Dial(t.Context(), "ws://"+host+":8080/echo", nil) //nolint:bodyclose // the connection is closed
+	conn, _, err := websocket.Dial(t.Context(), "ws://"+host+":8080/ws", nil) //nolint:bodyclose // the connection is closed
 	if err != nil {
 		t.Fatal(err)
 	}

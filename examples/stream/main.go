@@ -20,6 +20,15 @@ import (
 // connects again. It may be short: the clients are not told all at once.
 const retryMillis = 200
 
+// reconnects is the subprotocol of clients of the WebSocket that understand
+// {"reconnect": true}: they send no more, wait for what is under way, and close.
+// Nothing crosses the end of the connection then. Others are told by close code
+// 1012, and have to send again what did not come back.
+const reconnects = "echo.reconnect"
+
+// patience bounds the time that such a client has.
+const patience = 5 * time.Second
+
 func main() {
 	var options drain.Options
 	flag.StringVar(&options.Address, "status-addr", drain.DefaultAddress, "`address` to serve /drain-status and /drain on")
@@ -27,7 +36,7 @@ func main() {
 	flag.DurationVar(&options.NoticeTime, "notice", drain.DefaultNoticeTime, "`time` over which clients are told to go, where the notification says nothing")
 	flag.DurationVar(&options.MaxConnectionAge, "max-connection-age", 0, "`time` after which a client is told to go, give or take a tenth; 0 is never")
 	period := flag.Duration("period", time.Second, "`time` between two events of /events")
-	addr := work.Parse("serves an event stream (/events) and a WebSocket that sends back what it gets (/echo), and drains with pkg/drain")
+	addr := work.Parse("serves an event stream (/events) and a WebSocket that sends back what it gets (/ws), and drains with pkg/drain")
 	ctx, stop := work.UntilSignal()
 	defer stop()
 
@@ -35,7 +44,6 @@ func main() {
 	mux := http.NewServeMux()
 	mux.Handle("/", srv.Handler)
 	mux.HandleFunc("GET /events", events(*period))
-	mux.HandleFunc("GET /echo", echo)
 	mux.HandleFunc("GET /ws", echo)
 	srv.Handler = mux
 	work.Exit(drain.New(options).Run(ctx, srv))
@@ -48,6 +56,7 @@ func events(period time.Duration) http.HandlerFunc {
 		notice := drain.Notice(r.Context())
 		w.Header().Set("Content-Type", "text/event-stream")
 		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("Pod", work.Name())
 		tick := time.NewTicker(period)
 		defer tick.Stop()
 		for now := time.Now(); ; {
@@ -69,7 +78,8 @@ func events(period time.Duration) http.HandlerFunc {
 
 // echo sends back what it gets. A WebSocket is long-lived from its upgrade on.
 func echo(w http.ResponseWriter, r *http.Request) {
-	conn, err := websocket.Accept(w, r, nil)
+	w.Header().Set("Pod", work.Name())
+	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{reconnects}})
 	if err != nil {
 		return // the client has been told
 	}
@@ -79,11 +89,10 @@ func echo(w http.ResponseWriter, r *http.Request) {
 		defer close(told)
 		select {
 		case <-drain.Notice(r.Context()):
-			// 1012: come back, to another pod. It waits for the client to agree.
-			_ = conn.Close(websocket.StatusServiceRestart, "connect again")
+			tell(ctx, conn)
 		case <-ctx.Done():
-			_ = conn.CloseNow()
 		}
+		_ = conn.CloseNow()
 	}()
 	for {
 		kind, message, err := conn.Read(ctx)
@@ -96,4 +105,21 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	}
 	ended()
 	<-told
+}
+
+// tell has a client connect to another pod. ctx is done when the client has gone.
+func tell(ctx context.Context, conn *websocket.Conn) {
+	if conn.Subprotocol() == reconnects {
+		hint := fmt.Appendf(nil, `{"reconnect": true, "afterMillis": %d}`, retryMillis)
+		if err := conn.Write(ctx, websocket.MessageText, hint); err != nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(patience):
+		}
+	}
+	// 1012: come back. It waits for the client to agree.
+	_ = conn.Close(websocket.StatusServiceRestart, "connect again")
 }

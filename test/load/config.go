@@ -36,6 +36,15 @@ type Config struct {
 	// BusyConns is the number of persistent connections that carry one request
 	// right after the other: their rate follows the answers.
 	BusyConns int `json:"busyConns,omitempty"`
+	// WebSockets is the number of clients that hold a WebSocket to /ws of the
+	// target's host open, on which they send messages that are to come back.
+	WebSockets int `json:"webSockets,omitempty"`
+	// EventStreams is the number of clients that hold GET /events open. A stream
+	// that is silent for as long as the slack counts as timed out.
+	EventStreams int `json:"eventStreams,omitempty"`
+	// MessageEveryMillis is the time between two messages of a WebSocket's
+	// client, 1000 where 0.
+	MessageEveryMillis int `json:"messageEveryMillis,omitempty"`
 	// PostPercent is the share of POST requests; the others are GET.
 	PostPercent int  `json:"postPercent"`
 	Work        Work `json:"work"`
@@ -84,6 +93,9 @@ func (c Config) withDefaults() Config {
 	if c.KeepAlivePerSecond > 0 && c.KeepAliveConns == 0 {
 		c.KeepAliveConns = 40
 	}
+	if c.MessageEveryMillis == 0 {
+		c.MessageEveryMillis = 1000
+	}
 	if c.Work == (Work{}) {
 		c.Work = Mixed("").Work
 	}
@@ -96,10 +108,10 @@ func (c Config) check() error {
 	if _, err := c.address(); err != nil {
 		errs = append(errs, err)
 	}
-	if c.FreshPerSecond < 0 || c.KeepAlivePerSecond < 0 || c.BusyConns < 0 || c.KeepAliveConns < 0 {
+	if c.FreshPerSecond < 0 || c.KeepAlivePerSecond < 0 || min(c.BusyConns, c.KeepAliveConns, c.WebSockets, c.EventStreams, c.MessageEveryMillis) < 0 {
 		errs = append(errs, errors.New("rates and numbers of connections must not be negative"))
 	}
-	if c.FreshPerSecond == 0 && c.KeepAlivePerSecond == 0 && c.BusyConns == 0 {
+	if c.FreshPerSecond == 0 && c.KeepAlivePerSecond == 0 && max(c.BusyConns, c.WebSockets, c.EventStreams) == 0 {
 		errs = append(errs, errors.New("nothing to send: every rate is 0"))
 	}
 	if c.PostPercent < 0 || c.PostPercent > 100 {
@@ -133,4 +145,7 @@ func (c Config) address() (netip.AddrPort, error) {
 }
 
 func (c Config) duration() time.Duration { return time.Duration(c.DurationSeconds) * time.Second }
-func (c Config) slack() time.Duration    { return time.Duration(c.SlackSeconds) * time.Second }
+func (c Config) messageEvery() time.Duration {
+	return time.Duration(c.MessageEveryMillis) * time.Millisecond
+}
+func (c Config) slack() time.Duration { return time.Duration(c.SlackSeconds) * time.Second }

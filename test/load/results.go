@@ -61,6 +61,8 @@ type Results struct {
 	// without one.
 	Pods    []string `json:"pods"`
 	Records []Record `json:"records"`
+	// Sessions are the long-lived connections, in the order of their ends.
+	Sessions []Session `json:"sessions,omitempty"`
 	// Others are the first few errors behind the cause Other, for a person to read.
 	Others []string `json:"others,omitempty"`
 }

@@ -29,6 +29,10 @@ type Run struct {
 	live Tally
 	// fresh is how many of live had a connection of their own.
 	fresh int
+	// told and untold are how many long-lived connections the other side ended.
+	told, untold int
+	// open is how many long-lived connections there are.
+	open atomic.Int64
 }
 
 // Live is a look at a run under way.
@@ -39,6 +43,11 @@ type Live struct {
 	Failed      int           `json:"failed"`
 	Outstanding int           `json:"outstanding"`
 	NotSent     int           `json:"notSent"`
+	// Open is how many long-lived connections are open. Told and Untold are how
+	// many have ended that were told to go, and that were not.
+	Open   int `json:"open"`
+	Told   int `json:"told"`
+	Untold int `json:"untold"`
 }
 
 // Start begins to send. The run ends after its configured duration, with ctx or
@@ -100,6 +109,7 @@ func (r *Run) all(ctx context.Context) {
 	for i := range r.cfg.BusyConns {
 		streams.Go(func() { r.busy(ctx, uint64(3+i)) })
 	}
+	r.sessions(ctx, &streams)
 	streams.Wait()
 	r.stop()
 	r.mu.Lock()
@@ -175,8 +185,8 @@ func (r *Run) record(rec Record, e ended, lag time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	rec.Pod = r.podIndex(e.pod)
-	if e.cause == Other && len(r.res.Others) < maxOthers {
-		r.res.Others = append(r.res.Others, fmt.Sprintf("%.200v", e.err))
+	if e.cause == Other {
+		r.other(e.err)
 	}
 	r.res.MaxLag = max(r.res.MaxLag, lag)
 	r.live.Requests++
@@ -190,6 +200,13 @@ func (r *Run) record(rec Record, e ended, lag time.Duration) {
 		return
 	}
 	r.res.Records = append(r.res.Records, rec)
+}
+
+// other keeps the text of one of the first errors that have no cause of their own.
+func (r *Run) other(err error) {
+	if len(r.res.Others) < maxOthers {
+		r.res.Others = append(r.res.Others, fmt.Sprintf("%.200v", err))
+	}
 }
 
 // podIndex numbers the pods in the order of their first answers. A workload
@@ -229,6 +246,7 @@ func (r *Run) Live() Live {
 	return Live{
 		Elapsed: time.Since(r.started), Requests: r.live.Requests, Fresh: r.fresh, Failed: r.live.Failed(),
 		Outstanding: int(r.under.Load()), NotSent: r.res.NotSent,
+		Open: int(r.open.Load()), Told: r.told, Untold: r.untold,
 	}
 }
 

@@ -54,7 +54,7 @@ func Parse(about string) (addr string) {
 // Server serves the work on an address.
 func Server(addr string) *http.Server {
 	log.Printf("serving on %s", addr)
-	return &http.Server{Addr: addr, Handler: Handler(name()), ReadHeaderTimeout: 10 * time.Second}
+	return &http.Server{Addr: addr, Handler: Handler(Name()), ReadHeaderTimeout: 10 * time.Second}
 }
 
 // UntilSignal returns a context that is done at SIGTERM or SIGINT. A process
@@ -120,9 +120,9 @@ func worker(pod string) http.HandlerFunc {
 	}
 }
 
-// name is that of the pod, which is also its host name unless it uses the
+// Name is that of the pod, which is also its host name unless it uses the
 // node's.
-func name() string {
+func Name() string {
 	host, _ := os.Hostname() // the answer is as good without
 	return cmp.Or(os.Getenv("POD_NAME"), host)
 }

@@ -1,0 +1,67 @@
+package runner
+
+import (
+	"fmt"
+	"hash/fnv"
+	"time"
+
+	"github.com/drain-operator/drain-operator/test/guarantees"
+	"github.com/drain-operator/drain-operator/test/load"
+)
+
+// Load is what is sent to each workload, by all clients at once.
+type Load struct {
+	FreshPerSecond float64
+	BusyConns      int
+	WebSockets     int
+	EventStreams   int
+	// MessageEvery is the time between two messages of a WebSocket.
+	MessageEvery time.Duration
+	Work         load.Work
+}
+
+// DefaultLoad is some 350 requests a second, short ones: what a machine of two
+// cores can send to three workloads at a time, and those answer.
+func DefaultLoad() Load {
+	return Load{
+		FreshPerSecond: 170, BusyConns: 4, WebSockets: 20, EventStreams: 10, MessageEvery: 100 * time.Millisecond,
+		Work: load.Work{MinMillis: 5, MedianMillis: 10, P99Millis: 50, MaxMillis: 100},
+	}
+}
+
+// config is the load of one cell.
+func (l Load) config(key guarantees.Key, w Workload, address string) load.Config {
+	seed := fnv.New64a()
+	_, _ = seed.Write([]byte(key.String()))
+	cfg := load.Config{
+		Target: "http://" + address + "/work", AwaitSeconds: 60, FreshPerSecond: l.FreshPerSecond, BusyConns: l.BusyConns,
+		PostPercent: 50, Work: l.Work, Seed: seed.Sum64(),
+		MessageEveryMillis: int(l.MessageEvery.Milliseconds()),
+	}
+	if w.WebSocket {
+		cfg.WebSockets = l.WebSockets
+	}
+	if w.EventStream {
+		cfg.EventStreams = l.EventStreams
+	}
+	return cfg
+}
+
+// maxUnderWay is how many requests may be under way at a time. What is beyond
+// is no matter of pods that end: the machine cannot answer what is sent.
+const maxUnderWay = 400
+
+// overrun is an error where a machine is. Requests that time out then say
+// nothing of a server, and more of them only make it worse.
+func overrun(live load.Live) error {
+	if live.Outstanding > maxUnderWay {
+		return fmt.Errorf("the machine is overrun: %d requests are under way; -rate lowers what is sent, -parallel how many workloads there are at a time", live.Outstanding)
+	}
+	return nil
+}
+
+// enough says whether every client has sent so many.
+func (l Load) enough(live load.Live, w Workload, want int) bool {
+	messages := float64(l.WebSockets) * live.Elapsed.Seconds() / l.MessageEvery.Seconds()
+	return live.Fresh >= want && live.Requests-live.Fresh >= want && (!w.WebSocket || messages >= 1.1*float64(want))
+}
