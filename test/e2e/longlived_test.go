@@ -30,6 +30,24 @@ var _ = Describe("Long-lived connections", func() {
 
 		expectStreamsTold(ctx, clients, drains)
 	}, usual)
+
+	It("of gRPC whose clients never pause are told to go by a rolling update, and no RPC fails", func(ctx SpecContext) {
+		ns := env.NewNamespace(ctx, nil)
+		ns.Apply(ctx, framework.Policy("web").HTTP(v1alpha1.DrainedWhenBody).Notify())
+		ns.Deploy(ctx, framework.Pod("web").GRPC().Deployment(3))
+		calls := ns.StartLoad(ctx, load.Config{
+			Target: ns.Service(ctx, "web", framework.WorkPort), RPCConns: 4, Work: framework.Exactly(20 * time.Millisecond),
+		})
+		calls.AwaitRequests(ctx, 50)
+		drains := ns.WatchDrains(ctx, "web")
+
+		ns.Restart(ctx, "web")
+
+		for _, d := range drains.AwaitEnds(ctx, 3) {
+			d.App().ExpectOutcome(hold.OutcomeDrained)
+		}
+		framework.ExpectNothingDropped(calls.Finish(ctx), 500)
+	}, usual)
 })
 
 // connectStreams runs pods with long-lived connections, and returns when all

@@ -23,6 +23,15 @@ func (b *PodBuilder) Streams() *PodBuilder {
 	return b
 }
 
+// GRPC makes the last container the example with gRPC, examples/grpc, whose
+// status only its own pod reads.
+func (b *PodBuilder) GRPC() *PodBuilder {
+	c := b.Streams().last()
+	c.Command = []string{"/grpc"}
+	c.ReadinessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{GRPC: &corev1.GRPCAction{Port: WorkPort}}, PeriodSeconds: 1, TimeoutSeconds: 5}
+	return b
+}
+
 // LongLived says what becomes of connections that do not end by themselves.
 func (b *PolicyBuilder) LongLived(policy v1alpha1.LongLivedPolicy, noticeSeconds int32) *PolicyBuilder {
 	b.policy.Spec.LongLived = v1alpha1.LongLived{Policy: policy, NoticeSeconds: noticeSeconds}
