@@ -55,6 +55,9 @@ func (p *page) head(d Data) {
 
 // totals sums up what was measured, where and when.
 func (d Data) totals() string {
+	if len(d.Cells) == 0 {
+		return "Nothing has been measured yet.\n"
+	}
 	var requests, pods int
 	claims, zeros, failing := 0, 0, 0
 	first, last := "", ""
