@@ -72,11 +72,14 @@ func start(args []string) error {
 // run runs the operator until it is told to end, and for a little longer.
 func run(told context.Context, config *rest.Config, o options) error {
 	ctx := later(told, partingTime)
-	serving := &certs.Serving{Accept: o.acceptCert()}
+	serving := &certs.Serving{}
 	scheme := newScheme()
 	mgr, err := newManager(told, config, scheme, serving, o)
 	if err != nil {
 		return err
+	}
+	if o.certSource == certSourceSecret {
+		serving.Foreign = foreign(mgr, o)
 	}
 	policies := store.New(mgr.GetCache(), func(namespace string) bool { return isExcluded(namespace, o.planOptions()) })
 	leases, err := store.FollowLeases(ctx, mgr.GetCache(), o.namespace, clock.RealClock{})
@@ -98,10 +101,10 @@ func run(told context.Context, config *rest.Config, o options) error {
 	}
 	defer held.flush()
 	for _, add := range []func() error{
-		func() error { return serving.Follow(ctx, mgr.GetCache()) },
+		func() error { return errors.Join(serving.Follow(ctx, mgr.GetCache()), mgr.Add(serving)) },
 		func() error { return store.FollowNamespaces(ctx, mgr.GetCache()) },
 		func() error { return addWebhook(mgr, facts, options) },
-		func() error { return addRegistration(mgr, policies, o) },
+		func() error { return addRegistration(mgr, policies, serving, o) },
 		func() error { return addRotator(mgr, o) },
 		func() error { return addControllers(ctx, mgr, options, facts, held, o) },
 		func() error { return addReadiness(mgr, held) },
@@ -174,7 +177,7 @@ func addWebhook(mgr ctrl.Manager, facts memory, options func() plan.Options) err
 	return nil
 }
 
-func addRegistration(mgr ctrl.Manager, policies *store.Store, o options) error {
+func addRegistration(mgr ctrl.Manager, policies *store.Store, serving *certs.Serving, o options) error {
 	reconciler := &controllers.WebhookReconciler{
 		Client:             mgr.GetClient(),
 		Uncached:           mgr.GetAPIReader(),
@@ -189,6 +192,9 @@ func addRegistration(mgr ctrl.Manager, policies *store.Store, o options) error {
 		Owner:  o.owner,
 		Clock:  clock.RealClock{},
 	}
+	if serving.Foreign != nil {
+		reconciler.Bundle = serving.Foreign.Bundle
+	}
 	return reconciler.SetupWithManager(mgr)
 }
 
@@ -197,23 +203,37 @@ func addRotator(mgr ctrl.Manager, o options) error {
 	if o.certSource == certSourceSecret {
 		return nil
 	}
-	reader := mgr.GetClient()
 	rotator := &certs.Rotator{
-		Client: reader,
-		Clock:  clock.RealClock{},
-		Secret: types.NamespacedName{Namespace: o.namespace, Name: certSecret},
-		Terms:  certs.Terms{Hosts: o.hosts(), Validity: o.certValidity, Overlap: o.certOverlap},
-		Published: func(ctx context.Context) ([][]byte, error) {
-			injection, gate := &admissionv1.MutatingWebhookConfiguration{}, &admissionv1.ValidatingWebhookConfiguration{}
-			for name, into := range map[string]client.Object{registration.ConfigurationName: injection, registration.GateName: gate} {
-				if err := reader.Get(ctx, types.NamespacedName{Name: name}, into); client.IgnoreNotFound(err) != nil {
-					return nil, err
-				}
-			}
-			return append(registration.PublishedBundles(injection), registration.PublishedGateBundles(gate)...), nil
-		},
+		Client:    mgr.GetClient(),
+		Clock:     clock.RealClock{},
+		Secret:    types.NamespacedName{Namespace: o.namespace, Name: certSecret},
+		Terms:     certs.Terms{Hosts: o.hosts(), Validity: o.certValidity, Overlap: o.certOverlap},
+		Published: published(mgr.GetClient()),
 	}
 	return rotator.SetupWithManager(mgr)
+}
+
+// foreign is for certificates that somebody else makes.
+func foreign(mgr ctrl.Manager, o options) *certs.Foreign {
+	return &certs.Foreign{
+		Hosts:     o.calledHosts(),
+		Overlap:   o.certOverlap,
+		Published: published(mgr.GetClient()),
+		Clock:     clock.RealClock{},
+	}
+}
+
+// published returns the CA bundles of all webhooks that are registered.
+func published(reader client.Reader) func(context.Context) ([][]byte, error) {
+	return func(ctx context.Context) ([][]byte, error) {
+		injection, gate := &admissionv1.MutatingWebhookConfiguration{}, &admissionv1.ValidatingWebhookConfiguration{}
+		for name, into := range map[string]client.Object{registration.ConfigurationName: injection, registration.GateName: gate} {
+			if err := reader.Get(ctx, types.NamespacedName{Name: name}, into); client.IgnoreNotFound(err) != nil {
+				return nil, err
+			}
+		}
+		return append(registration.PublishedBundles(injection), registration.PublishedGateBundles(gate)...), nil
+	}
 }
 
 func addControllers(ctx context.Context, mgr ctrl.Manager, options func() plan.Options, facts memory, h holding, o options) error {

@@ -19,7 +19,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
-	"github.com/drain-operator/drain-operator/internal/certs"
 	"github.com/drain-operator/drain-operator/internal/condition"
 	"github.com/drain-operator/drain-operator/internal/observe"
 	"github.com/drain-operator/drain-operator/internal/plan"
@@ -86,7 +85,7 @@ func (o *options) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.webhookURL, "webhook-url", "", "`https://host:port` where the API server reaches the webhook server, when that is not the Service drain-operator-webhook")
 	flags.StringVar(&o.certSource, "cert-source", certSourceOwn, "`who` makes the webhook's certificate: Own for the operator, Secret for whoever writes the Secret "+certSecret+", as cert-manager")
 	flags.DurationVar(&o.certValidity, "cert-validity", 365*24*time.Hour, "validity of the webhook's certificate; it is renewed when a third is left")
-	flags.DurationVar(&o.certOverlap, "cert-overlap", 10*time.Minute, "least time between the steps of a certificate's rotation")
+	flags.DurationVar(&o.certOverlap, "cert-overlap", 10*time.Minute, "least time between the steps of a certificate's rotation, and between a new CA and the first certificate of it")
 	flags.StringVar(&o.healthAddress, "health-probe-address", ":8081", "`address` of /healthz and /readyz")
 	flags.StringVar(&o.metricsAddress, "metrics-address", ":8443", "`address` of /metrics, served over TLS to those who may read it; 0 serves none")
 	flags.StringVar(&o.pprofAddress, "pprof-address", "", "`address` of /debug/pprof, for anybody who can reach it: keep it on loopback, as 127.0.0.1:6060, and use kubectl port-forward; none when empty")
@@ -224,18 +223,14 @@ func (o *options) hosts() []string {
 	return hosts
 }
 
-// acceptCert says what is wrong with a certificate that somebody else made; nil
-// when nobody does.
-func (o *options) acceptCert() func(map[string][]byte) error {
-	if o.certSource == certSourceOwn {
-		return nil
-	}
+// calledHosts are those of them by which API servers call: a Service by its
+// shortest name.
+func (o *options) calledHosts() []string {
 	hosts := o.hosts()
-	called := hosts[:1] // API servers call a Service by its shortest name
 	if o.webhookURL != "" {
-		called = hosts[len(hosts)-1:]
+		return hosts[len(hosts)-1:]
 	}
-	return func(data map[string][]byte) error { return certs.CheckGiven(data, called, time.Now()) }
+	return hosts[:1]
 }
 
 // planOptions are the options of every plan, but for what the cluster decides.

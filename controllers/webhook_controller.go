@@ -50,7 +50,7 @@ const (
 // namespaces that have a DrainPolicy, the eviction webhook for those in which
 // one gives a measured grace, and the gate for those in which one holds
 // deletions, with the current CA bundle, and restores them when somebody
-// changes or deletes them.
+// again or deletes them.
 type WebhookReconciler struct {
 	Client client.Client
 	// Uncached reads what is not worth a watch.
@@ -66,6 +66,10 @@ type WebhookReconciler struct {
 	Target registration.Target
 	// Secret holds the CA bundle.
 	Secret types.NamespacedName
+	// Bundle is what to publish when somebody else writes that Secret: from its
+	// data and what is published, the bundle and when to ask again, zero if not.
+	// Nil when the Secret's own bundle is to be published.
+	Bundle func(data map[string][]byte, published [][]byte) (bundle []byte, again time.Time)
 	// Owner is the ClusterRole whose deletion takes the configurations with
 	// it. Without it nothing is registered: an uninstall is under way. Empty
 	// when the operator runs outside a cluster, and nothing cleans up.
@@ -112,12 +116,14 @@ func (r *WebhookReconciler) Reconcile(ctx context.Context, req reconcile.Request
 	case registration.ConfigurationName:
 		return mutating{
 			foreign: registration.ForeignRequirements,
+			bundles: registration.PublishedBundles,
 			render:  registration.Registration.Configuration,
 			owned:   admissionac.ExtractMutatingWebhookConfiguration,
 		}.restore(ctx, r, req.Name, &admissionv1.MutatingWebhookConfiguration{})
 	case registration.GateName:
 		return validating{
 			foreign: registration.ForeignGateRequirements,
+			bundles: registration.PublishedGateBundles,
 			render:  registration.Registration.Gate,
 			owned:   admissionac.ExtractValidatingWebhookConfiguration,
 			idle: func(c *admissionac.ValidatingWebhookConfigurationApplyConfiguration) bool {
@@ -128,24 +134,41 @@ func (r *WebhookReconciler) Reconcile(ctx context.Context, req reconcile.Request
 	return reconcile.Result{}, nil
 }
 
-// registration gathers what the configurations depend on.
-func (r *WebhookReconciler) registration(ctx context.Context) (all registration.Registration, err error) {
+// registration gathers what the configurations depend on. published are the
+// bundles of the one that is to be restored. It is to be looked at again at a
+// time that is not zero.
+func (r *WebhookReconciler) registration(ctx context.Context, published [][]byte) (all registration.Registration, again time.Time, err error) {
 	all.Target = r.Target
 	for _, list := range []struct {
 		into *[]string
 		of   func(context.Context) ([]string, error)
 	}{{&all.Namespaces, r.Namespaces}, {&all.EvictionNamespaces, r.EvictionNamespaces}, {&all.GateNamespaces, r.GateNamespaces}} {
 		if *list.into, err = list.of(ctx); err != nil {
-			return all, fmt.Errorf("listing the namespaces of webhooks: %w", err)
+			return all, again, fmt.Errorf("listing the namespaces of webhooks: %w", err)
 		}
 	}
+	if all.Bundle, again, err = r.bundle(ctx, published); err != nil {
+		return all, again, err
+	}
+	all.Owner, err = r.owner(ctx)
+	return all, again, err
+}
+
+// bundle is what API servers are to trust. Where nothing is known, that is what
+// they trust already.
+func (r *WebhookReconciler) bundle(ctx context.Context, published [][]byte) (bundle []byte, again time.Time, err error) {
 	secret := &corev1.Secret{}
 	if err := r.Client.Get(ctx, r.Secret, secret); client.IgnoreNotFound(err) != nil {
-		return all, fmt.Errorf("reading the CA bundle: %w", err)
+		return nil, again, fmt.Errorf("reading the CA bundle: %w", err)
 	}
-	all.Bundle = slices.Clone(secret.Data[certs.KeyBundle])
-	all.Owner, err = r.owner(ctx)
-	return all, err
+	if r.Bundle == nil {
+		return slices.Clone(secret.Data[certs.KeyBundle]), again, nil
+	}
+	bundle, again = r.Bundle(secret.Data, published)
+	if len(bundle) == 0 && len(published) > 0 {
+		bundle = published[0]
+	}
+	return bundle, again, nil
 }
 
 func (r *WebhookReconciler) owner(ctx context.Context) (*metaac.OwnerReferenceApplyConfiguration, error) {

@@ -26,6 +26,7 @@ type (
 // kind is a kind of configuration: O as it is read, A as it is applied.
 type kind[O client.Object, A runtime.ApplyConfiguration] struct {
 	foreign func(O) map[string][]metav1.LabelSelectorRequirement
+	bundles func(O) [][]byte
 	render  func(registration.Registration) A
 	owned   func(existing O, manager string) (A, error)
 	// idle says of one that does nothing that it need not be made; may be nil.
@@ -38,15 +39,19 @@ func (k kind[O, A]) restore(ctx context.Context, r *WebhookReconciler, name stri
 	if err := r.Client.Get(ctx, types.NamespacedName{Name: name}, existing); client.IgnoreNotFound(err) != nil {
 		return reconcile.Result{}, fmt.Errorf("reading the webhook configuration: %w", err)
 	}
-	registration, err := r.registration(ctx)
+	registration, again, err := r.registration(ctx, k.bundles(existing))
 	if err != nil {
 		return reconcile.Result{}, err
+	}
+	result := reconcile.Result{}
+	if !again.IsZero() {
+		result.RequeueAfter = max(again.Sub(r.Clock.Now()), webhookPause)
 	}
 	registration.Foreign = k.foreign(existing)
 	desired := k.render(registration)
 	done, err := k.isDone(existing, desired)
 	if err != nil || done {
-		return reconcile.Result{}, err
+		return result, err
 	}
 	if pause := webhookPause - r.Clock.Since(r.written[name]); pause > 0 {
 		return reconcile.Result{RequeueAfter: pause}, nil
@@ -57,7 +62,7 @@ func (k kind[O, A]) restore(ctx context.Context, r *WebhookReconciler, name stri
 	r.written[name] = r.Clock.Now()
 	logf.FromContext(ctx).Info("webhook registered", "namespaces", len(registration.Namespaces),
 		"evictionNamespaces", len(registration.EvictionNamespaces), "gateNamespaces", len(registration.GateNamespaces))
-	return reconcile.Result{}, nil
+	return result, nil
 }
 
 // isDone says that there is nothing to apply.

@@ -37,6 +37,12 @@ const (
 	// ConditionHoldWithinDeadlines is False while a Deployment gives a rollout
 	// less time than one pod may be held; Unknown without hold Deletion.
 	ConditionHoldWithinDeadlines = "HoldWithinDeadlines"
+
+	// ConditionServerStopsInTime is False when a server that is recognised by
+	// its container's command is known to cut requests that are in flight when
+	// the policy lets go of its pod; Unknown where no server is recognised, or
+	// what it does cannot be seen from the pod.
+	ConditionServerStopsInTime = "ServerStopsInTime"
 )
 
 // Reasons of the conditions, by condition.
@@ -98,6 +104,18 @@ const (
 	ReasonWithinDeadlines      = "WithinDeadlines"
 	ReasonOverProgressDeadline = "OverProgressDeadline"
 	ReasonNotHoldingDeletions  = "NotHoldingDeletions"
+
+	// ServerStopsInTime.
+	ReasonNothingInFlight      = "NothingInFlight"
+	ReasonTimeoutsLongEnough   = "TimeoutsLongEnough"
+	ReasonTimeoutTooShort      = "ServerTimeoutTooShort"
+	ReasonServerEndsAtOnce     = "ServerEndsAtOnce"
+	ReasonStopSignalWrong      = "StopSignalWrong"
+	ReasonStopSignalNotSent    = "StopSignalNotSent"
+	ReasonTimeoutUnknown       = "ServerTimeoutUnknown"
+	ReasonStopSignalUnknown    = "StopSignalUnknown"
+	ReasonAlignedAtNextRollout = "AlignedAtNextRollout"
+	ReasonNoServerSeen         = "NoServerSeen"
 
 	// DrainStatusReachable under hold Deletion.
 	ReasonStatusAnswered = "StatusAnswered"

@@ -60,11 +60,33 @@ type GracePeriod struct {
 	// +kubebuilder:validation:Maximum=86400
 	StabilizationWindowSeconds *int32 `json:"stabilizationWindowSeconds,omitempty"`
 
+	// serverTimeout Report says in the condition ServerStopsInTime where a
+	// server's own graceful timeout is too short. Align also lengthens it, in
+	// new pods, to what the grace leaves after SIGTERM: that of Gunicorn, by
+	// GUNICORN_CMD_ARGS in containers that set neither that variable, nor
+	// envFrom, the flag or a configuration file. A GUNICORN_CMD_ARGS of the
+	// image is replaced, which the operator cannot see, and a graceful_timeout
+	// in the image's gunicorn.conf.py has no effect any more.
+	// +optional
+	// +default="Report"
+	ServerTimeout ServerTimeout `json:"serverTimeout,omitempty"`
+
 	// latency says where the latency of requests is seen. When unset, the
 	// pod's own grace stands for it.
 	// +optional
 	Latency *Latency `json:"latency,omitempty"`
 }
+
+// ServerTimeout says what becomes of a server's own graceful timeout.
+// +kubebuilder:validation:Enum=Report;Align
+type ServerTimeout string
+
+const (
+	// ServerTimeoutReport only says where it is too short.
+	ServerTimeoutReport ServerTimeout = "Report"
+	// ServerTimeoutAlign lengthens it where that can be done from outside.
+	ServerTimeoutAlign ServerTimeout = "Align"
+)
 
 // LatencyUnit is the unit of a histogram's buckets.
 // +kubebuilder:validation:Enum=Seconds;Milliseconds

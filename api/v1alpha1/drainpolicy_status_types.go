@@ -131,8 +131,8 @@ type DrainPolicyStatus struct {
 	Skipped []SkippedPods `json:"skipped,omitempty"`
 
 	// conditions are Ready, PodsInjected, Conflicting, AgentInstallable,
-	// DrainStatusReachable, LatencyObserved, GraceWithinCeilings and
-	// HoldWithinDeadlines.
+	// DrainStatusReachable, LatencyObserved, GraceWithinCeilings,
+	// HoldWithinDeadlines and ServerStopsInTime.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -271,6 +271,21 @@ const (
 	ReleaseWhenOutOfRotation ReleaseWhen = "OutOfRotation"
 )
 
+// StopSignal is a signal on which servers end softly.
+// +kubebuilder:validation:Enum=SIGINT;SIGQUIT;SIGUSR1;SIGWINCH
+type StopSignal string
+
+const (
+	// StopSignalINT ends lighttpd softly.
+	StopSignalINT StopSignal = "SIGINT"
+	// StopSignalQUIT ends nginx and PHP-FPM softly.
+	StopSignalQUIT StopSignal = "SIGQUIT"
+	// StopSignalUSR1 ends HAProxy softly.
+	StopSignalUSR1 StopSignal = "SIGUSR1"
+	// StopSignalWINCH ends Apache httpd softly.
+	StopSignalWINCH StopSignal = "SIGWINCH"
+)
+
 // The API server checks a default {} by the rules below before it fills in the
 // defaults within it: hence has() for fields that are always there otherwise.
 
@@ -279,6 +294,7 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.propagationSeconds) || !has(self.propagationMaxSeconds) || self.propagationSeconds <= self.propagationMaxSeconds",message="propagationSeconds must not be greater than propagationMaxSeconds"
 // +kubebuilder:validation:XValidation:rule="!has(self.maxHoldSeconds) || self.maxHoldSeconds > self.propagationSeconds",message="maxHoldSeconds must be greater than propagationSeconds"
 // +kubebuilder:validation:XValidation:rule="!has(self.notify) || self.strategy == 'Agent'",message="notify needs strategy Agent"
+// +kubebuilder:validation:XValidation:rule="!has(self.stopSignal) || self.strategy == 'Agent'",message="stopSignal needs strategy Agent"
 // +kubebuilder:validation:XValidation:rule="!has(self.strategy) || !has(self.existingHook) || self.strategy == 'Agent' || self.existingHook in ['Keep', 'Replace']",message="existingHook RunFirst and RunLast need strategy Agent"
 type PreStop struct {
 	// strategy Agent waits until the pod has drained, Sleep uses the native
@@ -323,6 +339,14 @@ type PreStop struct {
 	// notify tells the workload that it starts to drain: POST {"draining": true}.
 	// +optional
 	Notify *Notify `json:"notify,omitempty"`
+
+	// stopSignal is sent to the first process of the containers that serve
+	// when the hold ends, for servers that end at once on SIGTERM and softly
+	// on another signal: SIGQUIT for nginx, SIGUSR1 for HAProxy. SIGTERM
+	// follows where that is not enough within the grace. When unset: SIGTERM
+	// alone, or the container's own lifecycle.stopSignal.
+	// +optional
+	StopSignal StopSignal `json:"stopSignal,omitempty"`
 }
 
 // Notify is where the workload wants to be told that it starts to drain.

@@ -70,7 +70,7 @@ async def answer(url):
 async def events(writer, request):
     if request is not None:
         request.long_lived()  # (3) nobody waits for its end: its client is told to come back
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nX-Accel-Buffering: no\r\nConnection: close\r\n\r\n")
     leaving = asyncio.create_task(leave())
     try:
         while not leaving.done():

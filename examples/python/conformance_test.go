@@ -12,8 +12,10 @@ import (
 	"net"
 	"net/http"
 	"net/textproto"
+	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -136,14 +138,14 @@ func start(t *testing.T, kind string, preload bool, n int) workload {
 		}
 	})
 	w := workload{"http://" + host + ":8080", "http://" + host + ":8089"}
-	for _, url := range []string{w.app + "/healthz", w.status + "/drain-status"} {
-		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-			if res, err := http.Get(url); err == nil {
+	for _, place := range []string{w.app + "/healthz", w.status + "/drain-status"} {
+		for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			if res, err := http.Get(place); err == nil {
 				_ = res.Body.Close()
 				break
 			}
 			if time.Now().After(deadline) {
-				t.Fatalf("%s does not serve", url)
+				t.Fatalf("%s does not serve", place)
 			}
 		}
 	}
@@ -181,7 +183,7 @@ func want(t *testing.T, got drainstatus.Reading, inFlight, longLived int64) {
 func become(t *testing.T, w workload, inFlight, longLived int64) {
 	t.Helper()
 	var got drainstatus.Reading
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if got = ask(t, w.status, ""); got.InFlight == inFlight && got.LongLived == longLived {
 			return
 		}
@@ -189,11 +191,11 @@ func become(t *testing.T, w workload, inFlight, longLived int64) {
 	want(t, got, inFlight, longLived)
 }
 
-// work starts a request and returns what is left of its response, and the
-// process that is at it.
-func work(t *testing.T, w workload, milliseconds int) (io.ReadCloser, int) {
+// work starts a request that ends once a file is there. It returns what is left
+// of its response, and the process that is at it.
+func work(t *testing.T, w workload, until string) (io.ReadCloser, int) {
 	t.Helper()
-	res, err := http.Get(fmt.Sprintf("%s/work?ms=%d", w.app, milliseconds))
+	res, err := http.Get(w.app + "/work?until=" + url.QueryEscape(until))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,16 +215,27 @@ func work(t *testing.T, w workload, milliseconds int) (io.ReadCloser, int) {
 // waits is told of it.
 func aRequest(t *testing.T, w workload) {
 	become(t, w, 0, 0)
-	first, _ := work(t, w, 700)
-	second, _ := work(t, w, 700)
+	until := filepath.Join(t.TempDir(), "done")
+	first, _ := work(t, w, until)
+	second, _ := work(t, w, until)
 	for range 3 {
 		for _, place := range w.places() {
 			want(t, ask(t, place, ""), 2, 0)
 		}
 	}
-	begun := time.Now()
+	told := make(chan drainstatus.Reading)
 	for _, place := range w.places() {
-		want(t, ask(t, place, "?waitSeconds=30"), 0, 0)
+		go func() { told <- ask(t, place, "?waitSeconds=30") }()
+	}
+	select {
+	case early := <-told:
+		t.Errorf("told of %+v with two in flight", early)
+	case <-time.After(100 * time.Millisecond):
+	}
+	done(t, until)
+	begun := time.Now()
+	for range w.places() {
+		want(t, <-told, 0, 0)
 	}
 	if took := time.Since(begun); took > 20*time.Second {
 		t.Errorf("told after %v", took)
@@ -231,6 +244,14 @@ func aRequest(t *testing.T, w workload) {
 		if rest, err := io.ReadAll(body); err != nil || string(rest) != "done\n" {
 			t.Errorf("the rest of the response: %q, %v", rest, err)
 		}
+	}
+}
+
+// done lets the work end that waits for a file.
+func done(t *testing.T, until string) {
+	t.Helper()
+	if err := os.WriteFile(until, nil, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -345,18 +366,26 @@ func aFailure(t *testing.T, w workload) {
 }
 
 func aHangUp(t *testing.T, w workload) {
-	body, _ := work(t, w, 300)
+	until := filepath.Join(t.TempDir(), "done")
+	body, _ := work(t, w, until)
 	want(t, ask(t, w.status, ""), 1, 0)
 	_ = body.Close()
+	done(t, until)
 	become(t, w, 0, 0)
 }
 
 // aDeath leaves no count behind: the other worker answers for both.
 func aDeath(t *testing.T, w workload) {
-	_, pid := work(t, w, 60_000)
+	_, pid := work(t, w, filepath.Join(t.TempDir(), "never"))
 	want(t, ask(t, w.status, ""), 1, 0)
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
+	}
+	// Its listener may outlive its lock for a moment, and take questions along.
+	for deadline := time.Now().Add(60 * time.Second); !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the worker does not die")
+		}
 	}
 	become(t, w, 0, 0)
 	want(t, ask(t, w.status, "?waitSeconds=30"), 0, 0)

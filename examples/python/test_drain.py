@@ -9,6 +9,7 @@ import signal
 import tempfile
 import threading
 import unittest
+import unittest.mock
 from wsgiref.util import FileWrapper, setup_testing_defaults
 
 import drain
@@ -47,13 +48,15 @@ class TestCounts(Case):
         self.assertFalse(request.long_lived())
 
     def test_the_oldest_is_the_one_that_is_still_in_flight(self):
-        first = self.drain.begin()
-        before = self.drain.status()["oldestInFlightSeconds"]
-        self.drain.begin()
-        self.assertGreaterEqual(self.drain.status()["oldestInFlightSeconds"], before)
-        held = self.drain.status()["oldestInFlightSeconds"]
-        first.end()
-        self.assertLess(self.drain.status()["oldestInFlightSeconds"], held)
+        with unittest.mock.patch.object(drain.time, "monotonic_ns") as clock:
+            clock.return_value = 1_000_000_000
+            first = self.drain.begin()
+            clock.return_value = 3_000_000_000
+            self.drain.begin()
+            clock.return_value = 3_500_000_000
+            self.assertEqual(self.drain.status()["oldestInFlightSeconds"], 2.5)
+            first.end()
+            self.assertEqual(self.drain.status()["oldestInFlightSeconds"], 0.5)
 
     def test_many_threads(self):
         def work():

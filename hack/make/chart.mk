@@ -30,10 +30,14 @@ test-lifecycle: cluster-bin $(BIN)/ginkgo ## Install, upgrade, roll back and uni
 
 # What make test-lifecycle runs once a cluster is there; KUBECONFIG names it.
 .PHONY: lifecycle-on-cluster
-lifecycle-on-cluster: $(BIN)/helm
-	@$(MAKE) --no-print-directory image PLATFORMS=linux/$$(go env GOARCH)
+lifecycle-on-cluster: deploy-build e2e-workloads lifecycle-apply lifecycle-run
+
+.PHONY: lifecycle-apply
+lifecycle-apply:
 	@$(MAKE) --no-print-directory cluster-load ARCHIVE="dist/drain-operator.tar dist/drain-agent.tar dist/drain-examples.tar"
-	@go run ./hack/deploy
+
+.PHONY: lifecycle-run
+lifecycle-run: $(addprefix $(BIN)/,helm ginkgo)
 	@mkdir -p reports
 	HELM=$(BIN)/helm E2E_IMAGES=$(CURDIR)/dist/images.json \
 	  $(BIN)/ginkgo run -v --timeout=20m --output-dir=reports --junit-report=lifecycle.xml ./test/lifecycle

@@ -9,10 +9,17 @@ KUBECTL = PATH="$$PATH:$$($(CLUSTER_BIN) bin)" KUBECONFIG=$(DEPLOY_KUBECONFIG) k
 OPERATOR_ARGS ?=
 
 .PHONY: deploy
-deploy: cluster-bin ## Build the images, load them and install the operator into the current cluster.
+deploy: deploy-build deploy-apply ## Build the images, load them and install the operator into the current cluster.
+
+# The images, and dist/deploy and dist/chart that name them: for any number of clusters.
+.PHONY: deploy-build
+deploy-build: cluster-bin
 	@$(MAKE) --no-print-directory image IMAGES="drain-operator drain-agent" PLATFORMS=linux/$$(go env GOARCH)
-	@$(MAKE) --no-print-directory cluster-load ARCHIVE="dist/drain-operator.tar dist/drain-agent.tar"
 	@go run ./hack/deploy -args "$(OPERATOR_ARGS)"
+
+.PHONY: deploy-apply
+deploy-apply: cluster-bin
+	@$(MAKE) --no-print-directory cluster-load ARCHIVE="dist/drain-operator.tar dist/drain-agent.tar"
 	$(KUBECTL) apply --server-side --force-conflicts -k dist/deploy
 	$(KUBECTL) -n drain-operator-system rollout status deployment/drain-operator --timeout=180s
 

@@ -11,23 +11,63 @@ E2E_FLAGS ?=
 test-e2e: cluster-bin $(BIN)/ginkgo ## Test whole journeys on a real cluster.
 	@$(CLUSTER_BIN) run -- $(MAKE) --no-print-directory e2e-deploy e2e-prometheus e2e-journeys
 
+# The same and test-lifecycle on three clusters at a time, since most of it is
+# waiting: journeys that share a cluster, those that need one to themselves, and
+# the life of a release.
+.PHONY: test-on-clusters
+ifeq ($(CLUSTER),existing)
+test-on-clusters: test-e2e test-lifecycle
+else
+test-on-clusters: cluster-bin kubernetes $(addprefix $(BIN)/,ginkgo helm)
+	@$(MAKE) --no-print-directory e2e-build e2e-suite
+	@$(MAKE) --no-print-directory -j3 shared-journeys lone-journeys lifecycle
+endif
+
+.PHONY: shared-journeys lone-journeys lifecycle
+shared-journeys: on-cluster = e2e-apply e2e-run E2E_REPORT=e2e E2E_FLAGS='--label-filter=!alone'
+lone-journeys: on-cluster = e2e-apply e2e-run E2E_REPORT=e2e-alone E2E_FLAGS='--label-filter=alone' E2E_PROCS=1
+lifecycle: on-cluster = lifecycle-apply lifecycle-run
+shared-journeys lone-journeys lifecycle:
+	@CLUSTER_DIR=$(CURDIR)/.cluster-$@ $(CLUSTER_BIN) run -- $(MAKE) -j1 --no-print-directory $(on-cluster) 2>&1 | sed -u 's/^/$@: /'
+
 # The operator under test, the workloads that the journeys are about, and the
 # servers that people run, as Debian packages them.
 .PHONY: e2e-deploy
-e2e-deploy:
-	@$(MAKE) --no-print-directory deploy PLATFORMS=linux/$$(go env GOARCH)
+e2e-deploy: deploy-build e2e-workloads deploy-apply
+	@$(MAKE) --no-print-directory cluster-load ARCHIVE="dist/drain-examples.tar dist/drain-servers.tar"
+
+.PHONY: e2e-workloads
+e2e-workloads:
 	@$(MAKE) --no-print-directory image PLATFORMS=linux/$$(go env GOARCH) IMAGES=drain-examples
 	@go run ./hack/image/cmd -spec test/servers/images.json -platforms linux/$$(go env GOARCH)
-	@$(MAKE) --no-print-directory cluster-load ARCHIVE="dist/drain-examples.tar dist/drain-servers.tar"
 
 # Debian's Prometheus, which journeys of the latency ask.
 .PHONY: e2e-prometheus
-e2e-prometheus: cluster-bin
-	@go run ./hack/image/cmd -spec test/e2e/prometheus/images.json -platforms linux/$$(go env GOARCH)
+e2e-prometheus: cluster-bin prometheus-image
 	@$(MAKE) --no-print-directory cluster-load ARCHIVE=dist/prometheus.tar
 
+.PHONY: prometheus-image
+prometheus-image:
+	@go run ./hack/image/cmd -spec test/e2e/prometheus/images.json -platforms linux/$$(go env GOARCH)
+
+# All that the journeys need, for any number of clusters; and on one of them.
+.PHONY: e2e-build e2e-apply
+e2e-build: deploy-build e2e-workloads prometheus-image
+e2e-apply: deploy-apply
+	@$(MAKE) --no-print-directory cluster-load ARCHIVE="dist/drain-examples.tar dist/drain-servers.tar dist/prometheus.tar"
+
+# The name of the report in reports/.
+E2E_REPORT ?= e2e
+
 .PHONY: e2e-journeys
-e2e-journeys: cluster-bin $(BIN)/ginkgo
+e2e-journeys: e2e-suite e2e-run
+
+.PHONY: e2e-suite
+e2e-suite: $(BIN)/ginkgo
+	@$(BIN)/ginkgo build ./test/e2e
+
+.PHONY: e2e-run
+e2e-run: cluster-bin
 	@mkdir -p reports
 	E2E_IMAGES=$(CURDIR)/dist/images.json CLUSTER_COMMAND=$(CURDIR)/$(CLUSTER_BIN) \
-	  $(BIN)/ginkgo run --procs=$(E2E_PROCS) --timeout=30m --keep-going --output-dir=reports --junit-report=e2e.xml $(E2E_FLAGS) ./test/e2e
+	  $(BIN)/ginkgo run --procs=$(E2E_PROCS) --timeout=30m --keep-going --output-dir=reports --junit-report=$(E2E_REPORT).xml $(E2E_FLAGS) ./test/e2e/e2e.test

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -124,12 +125,37 @@ func runWait(args []string, _, stderr io.Writer) int {
 		log("%v", err) // without /proc there is no earlier hold to continue
 	}
 	log("holding, beside %d others", len(others))
-	result := Wait(ctx, spec, Began(now, *encoded, others), log)
-	if err := WriteResult(spec, result); err != nil {
-		log("%v", err)
+	began := Began(now, *encoded, others)
+	result := Wait(ctx, spec, began, log)
+	tell := func(result hold.Result) {
+		if err := WriteResult(spec, result); err != nil {
+			log("%v", err)
+		}
+		_, _ = fmt.Fprint(stderr, result.Line())
 	}
-	_, _ = fmt.Fprint(stderr, result.Line())
+	stopper := NewStopper(spec, firstProcess, log)
+	if !stopper.Due(ctx, result) {
+		tell(result)
+		return exitCode(result)
+	}
+	stop() // what ends the hold by hand ends its last step only when it comes again
+	stopSoftly(stopper, began, result, tell)
 	return exitCode(result)
+}
+
+// stopSoftly tells the result before it sends the signal, which may end this
+// process, too.
+func stopSoftly(s Stopper, began time.Time, result hold.Result, tell func(hold.Result)) {
+	result.Stop = cmp.Or(s.Obstacle(), s.spec.Stop.Signal)
+	tell(result)
+	if result.Stop != s.spec.Stop.Signal {
+		return
+	}
+	ctx, stop := interruptible()
+	defer stop()
+	if err := s.Stop(ctx, began); err != nil {
+		s.log("%v", err)
+	}
 }
 
 // interruptible is cancelled with ErrReleased on SIGUSR1, with ErrStopped when

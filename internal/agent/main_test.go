@@ -26,6 +26,8 @@ const (
 // on is theirs alone. Without the right to make them they fail, and say so.
 func TestMain(m *testing.M) {
 	switch {
+	case os.Getenv(envServer) != "":
+		os.Exit(server(os.Getenv(envServer)))
 	case os.Getenv(envMain) != "":
 		os.Exit(Main(os.Args[1:], os.Stdout, os.Stderr))
 	case os.Getenv(envInside) == "":

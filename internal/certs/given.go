@@ -20,19 +20,28 @@ func CheckGiven(data map[string][]byte, hosts []string, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("certificate or key is broken: %w", err)
 	}
-	roots, between := x509.NewCertPool(), x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(data[KeyBundle]) {
+	cas := parseCAs(data[KeyBundle])
+	if len(cas) == 0 {
 		return fmt.Errorf("the Secret has no certificate in %s: its issuer must say which CA API servers should trust", KeyBundle)
 	}
-	for _, raw := range loaded.Certificate[1:] {
-		if cert, err := x509.ParseCertificate(raw); err == nil { // what is no certificate signs nothing
-			between.AddCert(cert)
+	return verify(loaded, cas, hosts, now)
+}
+
+// verify says why a client that trusts these CAs would not accept a certificate.
+func verify(cert tls.Certificate, cas []*x509.Certificate, hosts []string, now time.Time) error {
+	roots, between := x509.NewCertPool(), x509.NewCertPool()
+	for _, ca := range cas {
+		roots.AddCert(ca)
+	}
+	for _, raw := range cert.Certificate[1:] {
+		if parsed, err := x509.ParseCertificate(raw); err == nil { // what is no certificate signs nothing
+			between.AddCert(parsed)
 		}
 	}
 	var errs []error
 	for _, host := range hosts {
 		options := x509.VerifyOptions{DNSName: host, Roots: roots, Intermediates: between, CurrentTime: now}
-		if _, err := loaded.Leaf.Verify(options); err != nil {
+		if _, err := cert.Leaf.Verify(options); err != nil {
 			errs = append(errs, fmt.Errorf("certificate does not serve %s: %w", host, err))
 		}
 	}

@@ -7,26 +7,34 @@ import (
 	"fmt"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 )
 
+// lookPeriod is the time between two looks at the published bundles.
+const lookPeriod = time.Second
+
 // Serving holds the certificate that this replica shows, and replaces it when
 // the Secret changes. Safe for use by several goroutines.
 type Serving struct {
-	// Accept says what is wrong with a Secret's data; nil for data that this
-	// program writes itself.
-	Accept func(data map[string][]byte) error
+	// Foreign is set when somebody else makes the certificates.
+	Foreign *Foreign
 
 	current atomic.Pointer[tls.Certificate]
 }
 
 // GetCertificate is for tls.Config.
 func (s *Serving) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	if cert := s.current.Load(); cert != nil {
+	cert := s.current.Load()
+	if s.Foreign != nil {
+		cert = s.Foreign.shown()
+	}
+	if cert != nil {
 		return cert, nil
 	}
 	return nil, errors.New("there is no serving certificate yet")
@@ -39,12 +47,11 @@ func (s *Serving) Check(*http.Request) error {
 }
 
 // Load takes the certificate from a Secret's data. What cannot be used leaves
-// the current one in place.
+// the current one in place, as does one of a CA that is not known yet: Start
+// shows that one later.
 func (s *Serving) Load(data map[string][]byte) error {
-	if s.Accept != nil {
-		if err := s.Accept(data); err != nil {
-			return err
-		}
+	if s.Foreign != nil {
+		return s.Foreign.take(data)
 	}
 	cert, err := tls.X509KeyPair(data[KeyCert], data[KeyKey])
 	if err != nil {
@@ -54,6 +61,23 @@ func (s *Serving) Load(data map[string][]byte) error {
 	return nil
 }
 
+// Start shows certificates of somebody else when API servers know their CA,
+// until the context is done.
+func (s *Serving) Start(ctx context.Context) error {
+	if s.Foreign == nil {
+		return nil
+	}
+	wait.UntilWithContext(ctx, func(ctx context.Context) {
+		if err := s.Foreign.look(ctx); err != nil {
+			logf.FromContext(ctx).Error(err, "a new certificate waits")
+		}
+	}, lookPeriod)
+	return nil
+}
+
+// NeedLeaderElection is false: every replica shows one.
+func (s *Serving) NeedLeaderElection() bool { return false }
+
 // Follow loads the certificate from the cached Secret now and whenever it
 // changes. The cache must be limited to that one Secret.
 func (s *Serving) Follow(ctx context.Context, secrets cache.Cache) error {
@@ -62,7 +86,8 @@ func (s *Serving) Follow(ctx context.Context, secrets cache.Cache) error {
 		return fmt.Errorf("watching the certificate's Secret: %w", err)
 	}
 	load := func(obj any) {
-		if secret, ok := obj.(*corev1.Secret); ok && len(secret.Data[KeyCert]) > 0 {
+		// The chart makes the Secret without data.
+		if secret, ok := obj.(*corev1.Secret); ok && len(secret.Data) > 0 {
 			if err := s.Load(secret.Data); err != nil {
 				logf.FromContext(ctx).Error(err, "the certificate in the Secret cannot be used", "secret", secret.Name)
 			}

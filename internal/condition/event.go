@@ -38,6 +38,7 @@ var good = map[string]metav1.ConditionStatus{
 	v1alpha1.ConditionLatencyObserved:      metav1.ConditionTrue,
 	v1alpha1.ConditionGraceWithinCeilings:  metav1.ConditionTrue,
 	v1alpha1.ConditionHoldWithinDeadlines:  metav1.ConditionTrue,
+	v1alpha1.ConditionServerStopsInTime:    metav1.ConditionTrue,
 }
 
 // transitions tells of conditions that became bad, or good again. PodsInjected

@@ -95,6 +95,7 @@ func Decide(f Facts) Decision {
 		latencyObserved(f.Policy, f.Look),
 		graceWithinCeilings(status.GracePeriod, f.Ceilings, f.Notice),
 		holdWithinDeadlines(f.Policy, f.Deadlines),
+		serverStopsInTime(f.Policy, status.GracePeriod, f.Coverage.Covered),
 	} {
 		c.ObservedGeneration = f.Policy.Generation
 		c.LastTransitionTime = metav1.NewTime(f.Now)

@@ -2,10 +2,12 @@ package condition
 
 import (
 	"fmt"
+	"hash/fnv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 	"github.com/drain-operator/drain-operator/internal/plan"
@@ -84,7 +86,8 @@ func (t Trial) wanted() bool {
 	return t.Result == ResultInjected
 }
 
-// TrialPeriod is the time between two dry runs of a policy that works.
+// TrialPeriod is the time between two dry runs of a policy that works, and the
+// most between the first two.
 const TrialPeriod = 5 * time.Minute
 
 // retries while the webhook configuration, or the policy itself, is still on
@@ -102,8 +105,21 @@ func (t Trial) Next(p *v1alpha1.DrainPolicy) time.Time {
 	case !t.wanted() && t.Tries <= len(retries):
 		return t.At.Add(retries[t.Tries-1])
 	default:
-		return t.At.Add(TrialPeriod)
+		return nextTurn(p.UID, t.At)
 	}
+}
+
+// nextTurn is the first time after another, within TrialPeriod, at which it is a
+// policy's turn. Policies take turns: those that were all tried at once, at a
+// cold start, are spread evenly from then on.
+func nextTurn(uid types.UID, after time.Time) time.Time {
+	turn := fnv.New32a()
+	_, _ = turn.Write([]byte(uid)) // never fails
+	next := after.Truncate(TrialPeriod).Add(time.Duration(turn.Sum32()) * time.Millisecond % TrialPeriod)
+	if !next.After(after) {
+		next = next.Add(TrialPeriod)
+	}
+	return next
 }
 
 // ready is what the trial says about the policy.
@@ -151,9 +167,8 @@ func (t Trial) notInjected() string {
 }
 
 // RestoredTrial is the trial that another leader made, as far as the policy's
-// status tells: a new leader must not try all policies at once. It is due at
-// a time within TrialPeriod that depends on the policy. Where the status tells
-// of no success, there was none.
+// status tells: a new leader must not try all policies at once. Where the
+// status tells of no success, there was none.
 func RestoredTrial(p *v1alpha1.DrainPolicy, now time.Time) Trial {
 	before := find(p, v1alpha1.ConditionReady)
 	if before == nil || before.Status != metav1.ConditionTrue || before.ObservedGeneration != p.Generation {
@@ -163,10 +178,5 @@ func RestoredTrial(p *v1alpha1.DrainPolicy, now time.Time) Trial {
 	if p.Spec.Mode == v1alpha1.ModeObserve {
 		result = ResultNotInjected
 	}
-	var spread uint32
-	for _, b := range []byte(p.UID) {
-		spread = spread*31 + uint32(b)
-	}
-	age := time.Duration(spread%uint32(TrialPeriod/time.Second)) * time.Second
-	return Trial{Result: result, Generation: p.Generation, Mode: p.Spec.Mode, At: now.Add(-age), Tries: 1}
+	return Trial{Result: result, Generation: p.Generation, Mode: p.Spec.Mode, At: now, Tries: 1}
 }

@@ -1,11 +1,15 @@
 package condition
 
 import (
+	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 	"github.com/drain-operator/drain-operator/internal/plan"
@@ -100,13 +104,42 @@ func TestTrialBacksOff(t *testing.T) {
 		waits = append(waits, next.Next(p).Sub(now))
 		trial = next
 	}
-	want := []time.Duration{time.Second, 2 * time.Second, 5 * time.Second, 15 * time.Second, time.Minute, TrialPeriod, TrialPeriod}
+	turn := nextTurn(p.UID, now).Sub(now)
+	want := []time.Duration{time.Second, 2 * time.Second, 5 * time.Second, 15 * time.Second, time.Minute, turn, turn}
 	if diff := cmp.Diff(want, waits); diff != "" {
 		t.Errorf("waits (-want +got):\n%s", diff)
 	}
 	works := Trial{Result: ResultInjected, Generation: 1, Mode: v1alpha1.ModeEnforce, At: now}.Follows(trial)
-	if got := works.Next(p).Sub(now); works.Tries != 1 || got != TrialPeriod {
+	if got := works.Next(p).Sub(now); works.Tries != 1 || got != turn {
 		t.Errorf("once it works: %d tries, next in %s", works.Tries, got)
+	}
+}
+
+// A cold start tries a thousand policies within seconds. From then on each
+// has its turn, once in a period, and no second sees many of them.
+func TestTrialsAreSpread(t *testing.T) {
+	const policies = 1000
+	seconds := map[int]int{}
+	for i := range policies {
+		p := testobjects.MakePolicy("web").Obj()
+		p.UID = types.UID(fmt.Sprintf("6f1c%04x-8d7e-4b1a-9c3f-2a5b7c9d%04x", i*7919%65536, i))
+		at := now.Add(time.Duration(i) * 10 * time.Millisecond)
+		trial := Trial{Result: ResultInjected, Generation: 1, Mode: v1alpha1.ModeEnforce, At: at, Tries: 1}
+		first := trial.Next(p)
+		if wait := first.Sub(at); wait <= 0 || wait > TrialPeriod {
+			t.Fatalf("policy %d: the second trial comes after %s", i, wait)
+		}
+		trial.At = first
+		if again := trial.Next(p); again.Sub(first) != TrialPeriod {
+			t.Fatalf("policy %d: the third trial comes %s after the second", i, again.Sub(first))
+		}
+		seconds[int(first.Sub(now)/time.Second)]++
+	}
+	if most := slices.Max(slices.Collect(maps.Values(seconds))); most > 15 {
+		t.Errorf("%d of %d trials come within one second", most, policies)
+	}
+	if len(seconds) < 250 {
+		t.Errorf("they come within %d seconds of %s", len(seconds), TrialPeriod)
 	}
 }
 

@@ -94,6 +94,9 @@ type Spec struct {
 	// Existing is the container's own hook, which the agent runs first or last.
 	Existing *ExistingHook `json:"existing,omitempty"`
 
+	// Stop is the signal that follows the hold; nil: SIGTERM alone.
+	Stop *Stop `json:"stop,omitempty"`
+
 	// TerminationLog is the path of the container's termination message.
 	TerminationLog string `json:"terminationLog"`
 
@@ -169,6 +172,15 @@ type ExistingHook struct {
 	Headers      []Header `json:"headers,omitempty"`
 }
 
+// Stop is a signal to the container's first process, on which that ends softly.
+type Stop struct {
+	// Signal is its name, such as SIGQUIT. One that the agent does not know, a
+	// newer operator's, is not sent: to refuse the hold for it would be worse.
+	Signal string `json:"signal"`
+	// UntilSeconds is when SIGTERM follows at the latest, from the start of the hook.
+	UntilSeconds int32 `json:"untilSeconds"`
+}
+
 // Command is the exec command of the hook.
 func (s Spec) Command() ([]string, error) {
 	encoded, err := json.Marshal(s)
@@ -236,6 +248,8 @@ func (s Spec) validate() error {
 		return fmt.Errorf("longLived.policy %q is neither %s nor %s", s.LongLived.Policy, LongLivedWait, LongLivedCloseAfter)
 	case s.LongLived != nil && s.LongLived.NoticeSeconds < 0:
 		return errors.New("longLived.noticeSeconds must not be negative")
+	case s.Stop != nil && s.Stop.UntilSeconds < 0:
+		return errors.New("stop.untilSeconds must not be negative")
 	case s.BoundSeconds < 0 || s.PropagationSeconds < 0 || s.PropagationMaxSeconds < 0:
 		return errors.New("seconds must not be negative")
 	}

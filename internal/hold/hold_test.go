@@ -62,6 +62,9 @@ func TestParse(t *testing.T) {
 		"long-lived":        {`{"role":"Serve","longLived":{"policy":"Wait","noticeSeconds":0},` + rest + `}`, ""},
 		"unknown policy":    {`{"role":"Serve","longLived":{"policy":"Exclude"},` + rest + `}`, `longLived.policy "Exclude"`},
 		"negative notice":   {`{"role":"Serve","longLived":{"policy":"Wait","noticeSeconds":-1},` + rest + `}`, "negative"},
+		"stop":              {`{"role":"Serve","stop":{"signal":"SIGQUIT","untilSeconds":58},` + rest + `}`, ""},
+		"a newer stop":      {`{"role":"Serve","stop":{"signal":"SIGRTMIN","untilSeconds":58},` + rest + `}`, ""},
+		"negative stop":     {`{"role":"Serve","stop":{"signal":"SIGQUIT","untilSeconds":-1},` + rest + `}`, "negative"},
 		"seconds with half": {`{"role":"Serve","releaseWhen":"Drained","boundSeconds":1.5}`, "reading the hold"},
 	}
 	for name, tc := range tests {

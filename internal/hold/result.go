@@ -34,11 +34,25 @@ const (
 	TrendSteady = "Steady"
 )
 
+// What became of a stop signal, where it was not sent.
+const (
+	// StopNotOurs: process 1 is not the container's own.
+	StopNotOurs = "NotOurs"
+	// StopNotAllowed: process 1 belongs to another user.
+	StopNotAllowed = "NotAllowed"
+	// StopNotKnown: the agent knows no signal of that name.
+	StopNotKnown = "NotKnown"
+	// StopNotHandled: process 1 does not listen to the signal, and the kernel
+	// would drop it.
+	StopNotHandled = "NotHandled"
+)
+
 // Result is how a hold ended, as the agent saw it. Times are seconds from the
 // start of the hook, but for EndedUnix.
 type Result struct {
 	Outcome string `json:"outcome"`
-	// HeldSeconds is how long SIGTERM was held back.
+	// HeldSeconds is how long the signal to end was held back: SIGTERM, or the
+	// stop signal.
 	HeldSeconds float64 `json:"held"`
 	// RotationSeconds is when the pod was seen to be out of rotation; 0 if it was not.
 	RotationSeconds float64 `json:"rotation,omitempty"`
@@ -54,6 +68,9 @@ type Result struct {
 	// the node's clock, as the container's finishedAt is. 0 from agents that
 	// did not tell.
 	EndedUnix float64 `json:"ended,omitempty"`
+	// Stop is the signal that was sent to the container's first process, or why
+	// none was; empty where none was asked for.
+	Stop string `json:"stop,omitempty"`
 	// Reason says why in a few words; empty when drained.
 	Reason string `json:"reason,omitempty"`
 }

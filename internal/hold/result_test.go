@@ -25,6 +25,10 @@ func TestLine(t *testing.T) {
 			},
 			`drain-operator: {"outcome":"TimedOut","held":45,"inFlight":3,"trend":"Falling","lastHook":2,"ended":1767323045.123,"reason":"3 in flight"}` + "\n",
 		},
+		"with a stop signal": {
+			Result{Outcome: OutcomeDrained, HeldSeconds: 5, Stop: "SIGQUIT"},
+			`drain-operator: {"outcome":"Drained","held":5,"stop":"SIGQUIT"}` + "\n",
+		},
 		"timed out": {
 			Result{Outcome: OutcomeTimedOut, HeldSeconds: 45, InFlight: 3, Reason: `still "busy"`},
 			`drain-operator: {"outcome":"TimedOut","held":45,"inFlight":3,"reason":"still \"busy\""}` + "\n",
@@ -47,7 +51,7 @@ func TestLineIsBounded(t *testing.T) {
 	} {
 		want := Result{
 			Outcome: OutcomeTimedOut, HeldSeconds: 12345.678, RotationSeconds: 12345.678, LastHookSeconds: 12345.678,
-			InFlight: math.MaxInt64, Trend: TrendFalling, EndedUnix: 9999999999.999, Reason: reason,
+			InFlight: math.MaxInt64, Trend: TrendFalling, EndedUnix: 9999999999.999, Stop: StopNotHandled, Reason: reason,
 		}
 		line := want.Line()
 		if len(line) > MaxResultBytes || !utf8.ValidString(line) || strings.Count(line, "\n") != 1 {

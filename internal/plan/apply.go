@@ -20,6 +20,7 @@ func Apply(p Plan, pod *corev1.Pod) *corev1.Pod {
 	injected.Spec.TerminationGracePeriodSeconds = ptr.To(p.GraceSeconds)
 	applyProbes(&injected.Spec, p.ProbeGraces)
 	applyHooks(&injected.Spec, p)
+	applyVariables(&injected.Spec, p.Variables)
 	applyDelivery(injected, p, pod, before)
 	applyReadinessGate(&injected.Spec, p)
 	injected.Labels = withKey(injected.Labels, v1alpha1.LabelInjected, "true")

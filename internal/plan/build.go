@@ -35,6 +35,8 @@ func Build(p *v1alpha1.DrainPolicy, pod *corev1.Pod, o Options) Plan {
 		b.note(graceCapped(times))
 	}
 	b.addHooks()
+	b.addStopNotes()
+	b.alignServers()
 	b.addDelivery()
 	b.addReadinessGate(p)
 	return b.plan
@@ -206,5 +208,6 @@ func (b *builder) holdSpec(c *corev1.Container, existing *hold.ExistingHook) hol
 	if !v.servers.Has(c.Name) {
 		spec.Role, spec.Notify, spec.LongLived, spec.ServePorts = hold.RoleFollow, nil, nil, v.followPorts
 	}
+	spec.Stop = b.stopFor(c)
 	return spec
 }

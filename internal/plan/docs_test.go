@@ -128,6 +128,7 @@ func edits() map[string]func(*v1alpha1.DrainPolicySpec) {
 		"spec.preStop.propagationSeconds":          func(s *spec) { s.PreStop.PropagationSeconds = ptr.To[int32](9) },
 		"spec.preStop.propagationMaxSeconds":       func(s *spec) { s.PreStop.PropagationMaxSeconds = 9 },
 		"spec.preStop.maxHoldSeconds":              func(s *spec) { s.PreStop.MaxHoldSeconds = ptr.To[int32](9) },
+		"spec.preStop.stopSignal":                  func(s *spec) { s.PreStop.StopSignal = v1alpha1.StopSignalQUIT },
 		"spec.preStop.notify.port":                 func(s *spec) { s.PreStop.Notify.Port = intstr.FromInt32(9000) },
 		"spec.preStop.notify.path":                 func(s *spec) { s.PreStop.Notify.Path = "/other" },
 		"spec.longLived.policy":                    func(s *spec) { s.LongLived.Policy = v1alpha1.LongLivedCloseAfter },

@@ -25,8 +25,9 @@ type record struct {
 	// somebody else has changed it, and that one counts.
 	GraceSet int64 `json:"graceSet"`
 
-	Hooks  []recordedHook `json:"hooks,omitempty"`
-	Probes []ProbeGrace   `json:"probes,omitempty"`
+	Hooks     []recordedHook `json:"hooks,omitempty"`
+	Probes    []ProbeGrace   `json:"probes,omitempty"`
+	Variables []Variable     `json:"variables,omitempty"`
 
 	Volume        string `json:"volume,omitempty"`
 	InitContainer string `json:"initContainer,omitempty"`
@@ -55,7 +56,7 @@ func (b *builder) canRecord(hook *corev1.LifecycleHandler) bool {
 
 // recordOf says what Apply is about to change in a pod that is not injected.
 func recordOf(p Plan, was *corev1.Pod) record {
-	r := record{Grace: was.Spec.TerminationGracePeriodSeconds, GraceSet: p.GraceSeconds, Probes: p.ProbeGraces}
+	r := record{Grace: was.Spec.TerminationGracePeriodSeconds, GraceSet: p.GraceSeconds, Probes: p.ProbeGraces, Variables: p.Variables}
 	for _, hook := range p.Hooks {
 		recorded := recordedHook{Container: hook.Container}
 		if hook.Handler.Sleep != nil {
@@ -112,7 +113,7 @@ func copyContainers(containers []corev1.Container) []corev1.Container {
 	for i := range copied {
 		c := &copied[i]
 		c.Lifecycle, c.LivenessProbe, c.StartupProbe = clone(c.Lifecycle), clone(c.LivenessProbe), clone(c.StartupProbe)
-		c.VolumeMounts = slices.Clone(c.VolumeMounts)
+		c.VolumeMounts, c.Env = slices.Clone(c.VolumeMounts), slices.Clone(c.Env)
 	}
 	return copied
 }
@@ -140,6 +141,7 @@ func original(pod *corev1.Pod) (*corev1.Pod, record) {
 	}
 	restoreProbes(&was.Spec, r.Probes)
 	restoreHooks(&was.Spec, r.Hooks)
+	removeVariables(&was.Spec, r.Variables)
 	removeDelivery(was, r)
 	delete(was.Labels, v1alpha1.LabelInjected)
 	delete(was.Annotations, v1alpha1.AnnotationInjectedBy)

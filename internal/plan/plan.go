@@ -66,6 +66,9 @@ type Plan struct {
 	// Hooks are the preStop hooks that containers get, in the pod's order.
 	Hooks []Hook
 
+	// Variables are environment variables that containers get.
+	Variables []Variable
+
 	// Volume holds the agent; nil when no container runs it.
 	Volume *corev1.Volume
 	// InitContainer installs the agent; nil when Volume needs none.
@@ -93,6 +96,13 @@ type ProbeGrace struct {
 	Container string    `json:"container"`
 	Kind      ProbeKind `json:"kind"`
 	Seconds   int64     `json:"seconds"`
+}
+
+// Variable is an environment variable that a container gets.
+type Variable struct {
+	Container string `json:"container"`
+	Name      string `json:"name"`
+	Value     string `json:"value"`
 }
 
 // Hook is the preStop hook of a container.
@@ -133,13 +143,16 @@ const (
 	NoteEmptyDir           NoteReason = "EmptyDirBlocksDrain"
 	NoteEmptyDirAvoided    NoteReason = "EmptyDirAvoided"
 	NoteDeletionNotHeld    NoteReason = "DeletionNotHeld"
+	NoteStopSignalKept     NoteReason = "StopSignalKept"
+	NoteStopSignalNotSent  NoteReason = "StopSignalNotSent"
+	NoteTimeoutNotAligned  NoteReason = "ServerTimeoutNotAligned"
 )
 
 // NoteReasons are all of them.
 var NoteReasons = []NoteReason{
 	NoteGraceCapped, NoteHookKept, NoteHookBroken, NoteHookTooLarge, NoteSmallContainer, NoteSleepOnly,
 	NoteMountTaken, NotePortNotFound, NoteNotifyPortNotFound, NoteBlind, NoteEmptyDir, NoteEmptyDirAvoided,
-	NoteDeletionNotHeld,
+	NoteDeletionNotHeld, NoteStopSignalKept, NoteStopSignalNotSent, NoteTimeoutNotAligned,
 }
 
 // Note is something that a person should know about a plan. Container is

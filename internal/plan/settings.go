@@ -19,6 +19,8 @@ type settings struct {
 	tcp            *v1alpha1.TCPDrainStatus
 	notify         *v1alpha1.Notify
 	longLived      *hold.LongLived // nil: Exclude
+	stopSignal     string          // empty: none
+	alignServers   bool
 	grace          graceBounds
 }
 
@@ -39,6 +41,8 @@ func settingsOf(p *v1alpha1.DrainPolicy) settings {
 		tcp:            spec.DrainStatus.TCP,
 		notify:         preStop.Notify,
 		longLived:      longLivedOf(spec.LongLived),
+		stopSignal:     string(preStop.StopSignal),
+		alignServers:   grace.ServerTimeout == v1alpha1.ServerTimeoutAlign,
 		grace: graceBounds{
 			min:      int64(cmp.Or(grace.MinSeconds, 10)),
 			max:      int64(cmp.Or(grace.MaxSeconds, 600)),

@@ -2,7 +2,6 @@ package probe
 
 import (
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -57,24 +56,16 @@ func serve(t *testing.T, handler http.HandlerFunc) *corev1.Pod {
 	return podAt(t, server.Listener.Addr().String())
 }
 
-// silent is a listener that takes connections and says nothing.
-func silent(t *testing.T) *corev1.Pod {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { listener.Close() })
-	return podAt(t, listener.Addr().String())
-}
-
-// asking is a policy that reads the drain status at the port named web, with a
-// timeout and a period of 1 s.
+// asking is a policy that reads the drain status at the port named web in a
+// period of 1 s, with a timeout that only what hangs exceeds.
 func asking(edit func(*v1alpha1.HTTPDrainStatus)) *v1alpha1.DrainPolicy {
 	p := build.MakePolicy("web").HTTP(intstr.FromString("web")).Notify(intstr.FromString("web")).Obj()
-	p.Spec.DrainStatus.HTTP.TimeoutSeconds = 1
+	p.Spec.DrainStatus.HTTP.TimeoutSeconds = 30
 	if edit != nil {
 		edit(p.Spec.DrainStatus.HTTP)
 	}
 	return p
 }
+
+// hasty is the timeout for what hangs: nothing else is told by it.
+func hasty(s *v1alpha1.HTTPDrainStatus) { s.TimeoutSeconds = 1 }

@@ -3,6 +3,7 @@ package probe
 import (
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -56,24 +57,31 @@ func TestAskLongLived(t *testing.T) {
 
 // A watcher sees by itself that the notice is over.
 func TestWatcherSeesNoticeEnd(t *testing.T) {
-	pod := serve(t, says(`{"version":1,"inFlight":0,"longLived":12}`))
-	policy := asking(nil)
-	policy.Spec.LongLived = v1alpha1.LongLived{Policy: v1alpha1.LongLivedCloseAfter, NoticeSeconds: 10}
-	outSince(pod, time.Now().Add(-14*time.Second))
-	a := watch(t, Options{})
-	a.watcher.Follow(pod, policy)
-	begin := time.Now()
-	if first := a.next(t, pod); first.Last.State != drainstatus.Busy {
-		t.Fatalf("first seen: %+v", first)
-	}
-	for seen := a.next(t, pod); seen.Drained < 2; seen = a.next(t, pod) {
-		if time.Since(begin) > 20*time.Second {
-			t.Fatalf("still %+v", seen)
+	synctest.Test(t, func(t *testing.T) {
+		n := network{}
+		pod := n.pod(t, "10.1.0.1:80", says(`{"version":1,"inFlight":0,"longLived":12}`))
+		policy := asking(nil)
+		policy.Spec.LongLived = v1alpha1.LongLived{Policy: v1alpha1.LongLivedCloseAfter, NoticeSeconds: 10}
+		outSince(pod, time.Now().Add(-12*time.Second))
+		const left = 4 * time.Second // of 5 s, 10 s, and the second that conditions are rounded to
+		a := n.watch(t, Options{})
+		a.watcher.Follow(pod, policy)
+		begin := time.Now()
+		if first := a.next(t, pod); first.Last.State != drainstatus.Busy {
+			t.Fatalf("first seen: %+v", first)
 		}
-	}
-	if took := time.Since(begin); took < 2*time.Second {
-		t.Errorf("drained after %v, the notice is over after 2 s", took)
-	}
+		seen := a.next(t, pod)
+		for seen.Drained < 2 {
+			seen = a.next(t, pod)
+		}
+		const period = time.Second
+		if since := seen.DrainedSince.Sub(begin); since < left || since > left+period {
+			t.Errorf("drained after %v, the notice is over after %v", since, left)
+		}
+		if took := time.Since(begin); took > left+period+confirm {
+			t.Errorf("seen twice after %v", took)
+		}
+	})
 }
 
 // A workload that takes no field that it does not know is told all the same.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -57,19 +58,23 @@ func TestTell(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			endpoint := &takes{codes: tc.codes}
-			p := New(Options{Loopback: true, Token: func(context.Context, *corev1.Pod) string { return "secret" }})
-			err := p.Tell(t.Context(), serve(t, endpoint.serve), asking(nil), tc.draining)
-			var answered *drainclient.AnsweredError
-			if errors.As(err, &answered) != (tc.answered > 0) || answered != nil && answered.StatusCode != tc.answered {
-				t.Errorf("got %v, want an answer %d", err, tc.answered)
-			}
-			if tc.answered == 0 && err != nil {
-				t.Errorf("got %v", err)
-			}
-			if diff := cmp.Diff(tc.want, endpoint.came); diff != "" {
-				t.Errorf("notifications (-want +got):\n%s", diff)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				endpoint := &takes{codes: tc.codes}
+				n := network{}
+				pod := n.pod(t, "10.1.0.1:80", http.HandlerFunc(endpoint.serve))
+				p := n.prober(Options{Token: func(context.Context, *corev1.Pod) string { return "secret" }})
+				err := p.Tell(t.Context(), pod, asking(nil), tc.draining)
+				var answered *drainclient.AnsweredError
+				if errors.As(err, &answered) != (tc.answered > 0) || answered != nil && answered.StatusCode != tc.answered {
+					t.Errorf("got %v, want an answer %d", err, tc.answered)
+				}
+				if tc.answered == 0 && err != nil {
+					t.Errorf("got %v", err)
+				}
+				if diff := cmp.Diff(tc.want, endpoint.came); diff != "" {
+					t.Errorf("notifications (-want +got):\n%s", diff)
+				}
+			})
 		})
 	}
 }
@@ -84,20 +89,19 @@ func TestTellNobody(t *testing.T) {
 }
 
 func TestTellGivesUp(t *testing.T) {
-	tests := map[string]*corev1.Pod{
-		"hung":             serve(t, hangs),
-		"nobody answers":   silent(t),
-		"nobody listens":   podAt(t, "127.0.0.1:1"),
-		"always tomorrow?": serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }),
-	}
-	for name, pod := range tests {
+	for name, n := range map[string]network{
+		"nobody answers":   {"10.1.0.1:80": nil},
+		"nobody listens":   {},
+		"always tomorrow?": {"10.1.0.1:80": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) })},
+	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			start := time.Now()
-			err := New(Options{Loopback: true}).Tell(t.Context(), pod, asking(nil), true)
-			if took := time.Since(start); err == nil || took > tellWithin+500*ms {
-				t.Errorf("got %v after %v, want an error within %v", err, took, tellWithin)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				err := n.prober(Options{}).Tell(t.Context(), podAt(t, "10.1.0.1:80"), asking(nil), true)
+				if took := time.Since(start); err == nil || took != tellWithin {
+					t.Errorf("got %v after %v, want an error after %v", err, took, tellWithin)
+				}
+			})
 		})
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -55,9 +56,7 @@ type audience struct {
 func watch(t *testing.T, o Options) *audience {
 	t.Helper()
 	o.Loopback = true
-	a := &audience{changes: make(chan types.NamespacedName, 10_000)}
-	a.watcher = NewWatcher(t.Context(), New(o), func(pod types.NamespacedName) { a.changes <- pod })
-	return a
+	return listenTo(t.Context(), New(o))
 }
 
 // next waits for a change, and returns what was seen of the pod by then.
@@ -68,7 +67,7 @@ func (a *audience) next(t *testing.T, pod *corev1.Pod) drain.Watched {
 		if changed.Name != pod.Name {
 			t.Fatalf("told of %v", changed)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(20 * time.Second):
 		t.Fatal("told of nothing")
 	}
 	return a.watcher.Seen(pod.UID)
@@ -114,77 +113,107 @@ func TestWatcherCounts(t *testing.T) {
 }
 
 func TestWatcherLooksInItsPeriod(t *testing.T) {
-	endpoint := &script{bodies: []string{bodyBusy, bodyBusy, bodyBusy, bodyDrained}}
-	pod := serve(t, endpoint.serve)
-	a := watch(t, Options{})
-	start := time.Now()
-	a.watcher.Follow(pod, asking(nil))
-	want := []counts{{"Busy", 0, 0}, {"Busy", 0, 0}, {"Busy", 0, 0}, {"Drained", 1, 0}, {"Drained", 2, 0}}
-	var seen []counts
-	var last drain.Watched
-	for range want {
-		last = a.next(t, pod)
-		seen = append(seen, countsOf(last))
-	}
-	if diff := cmp.Diff(want, seen); diff != "" {
-		t.Errorf("seen (-want +got):\n%s", diff)
-	}
-	asked := endpoint.times()
-	if first := asked[0].Sub(start); first > 200*ms {
-		t.Errorf("first asked after %v, want at once", first)
-	}
-	for i, bounds := range [][2]time.Duration{{50 * ms, 1800 * ms}, {900 * ms, 1800 * ms}, {900 * ms, 1800 * ms}, {confirm - 10*ms, 600 * ms}} {
-		if gap := asked[i+1].Sub(asked[i]); gap < bounds[0] || gap > bounds[1] {
-			t.Errorf("look %d came %v after the one before, want %v to %v", i+2, gap, bounds[0], bounds[1])
+	synctest.Test(t, func(t *testing.T) {
+		endpoint := &script{bodies: []string{bodyBusy, bodyBusy, bodyBusy, bodyDrained}}
+		n := network{}
+		pod := n.pod(t, "10.1.0.1:80", http.HandlerFunc(endpoint.serve))
+		a := n.watch(t, Options{})
+		start := time.Now()
+		a.watcher.Follow(pod, asking(nil))
+		want := []counts{{"Busy", 0, 0}, {"Busy", 0, 0}, {"Busy", 0, 0}, {"Drained", 1, 0}, {"Drained", 2, 0}}
+		var seen []counts
+		var last drain.Watched
+		for range want {
+			last = a.next(t, pod)
+			seen = append(seen, countsOf(last))
 		}
+		if diff := cmp.Diff(want, seen); diff != "" {
+			t.Errorf("seen (-want +got):\n%s", diff)
+		}
+		asked := endpoint.times()
+		if first := asked[0].Sub(start); first != 0 {
+			t.Errorf("first asked after %v, want at once", first)
+		}
+		const period = time.Second
+		for i, bounds := range [][2]time.Duration{{period / 10, period}, {period, period}, {period, period}, {confirm, confirm}} {
+			if gap := asked[i+1].Sub(asked[i]); gap < bounds[0] || gap > bounds[1] {
+				t.Errorf("look %d came %v after the one before, want %v to %v", i+2, gap, bounds[0], bounds[1])
+			}
+		}
+		if !last.DrainedSince.Equal(asked[3]) || !last.At.Equal(asked[4]) {
+			t.Errorf("drained since %v, at %v; asked %v", last.DrainedSince, last.At, asked)
+		}
+	})
+}
+
+// A look that takes its time does not put the next one off, unless it hung.
+func TestPause(t *testing.T) {
+	const period = 10 * time.Second
+	once, twice := drain.Watched{Drained: 1}, drain.Watched{Drained: 2}
+	tests := map[string]struct {
+		took, spread time.Duration
+		hung         bool
+		seen         drain.Watched
+		want         time.Duration
+	}{
+		"a quick look":           {0, 0, false, drain.Watched{}, period},
+		"a slow look":            {3 * time.Second, 0, false, drain.Watched{}, 7 * time.Second},
+		"slower than its period": {11 * time.Second, 0, false, drain.Watched{}, time.Second},
+		"the first, spread":      {time.Second, 4 * time.Second, false, drain.Watched{}, 5 * time.Second},
+		"the first, spread far":  {time.Second, 9 * time.Second, false, drain.Watched{}, time.Second},
+		"one that hung":          {2 * time.Second, 4 * time.Second, true, drain.Watched{}, period},
+		"drained":                {2 * time.Second, 4 * time.Second, false, once, confirm},
+		"drained, and confirmed": {time.Second, 0, false, twice, 9 * time.Second},
 	}
-	if last.DrainedSince.Before(asked[2]) || last.DrainedSince.After(asked[3]) || last.At.Before(asked[4]) {
-		t.Errorf("drained since %v, at %v; asked %v", last.DrainedSince, last.At, asked)
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			begun := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+			taken := look{begun: begun, ended: begun.Add(tc.took), hung: tc.hung}
+			if got := pause(target{period: period}, taken, tc.seen, tc.spread); got != tc.want {
+				t.Errorf("got %v, want %v", got, tc.want)
+			}
+		})
 	}
 }
 
 func TestWatcherForgets(t *testing.T) {
-	endpoint := &script{bodies: []string{bodyDrained}}
-	pod := serve(t, endpoint.serve)
-	a := watch(t, Options{})
-	a.watcher.Follow(pod, asking(nil))
-	a.next(t, pod)
-	a.watcher.Forget(pod.UID)
-	if diff := cmp.Diff(drain.Watched{}, a.watcher.Seen(pod.UID)); diff != "" {
-		t.Errorf("seen of a forgotten pod (-want +got):\n%s", diff)
-	}
-	for len(a.changes) > 0 {
-		<-a.changes
-	}
-	asked := len(endpoint.times())
-	quietFor(t, 3*confirm, func() bool { return len(a.changes) == 0 && len(endpoint.times()) <= asked+1 })
-	a.watcher.Forget(pod.UID)
-	a.watcher.Forget("another")
-}
-
-// quietFor checks again and again that something stays true.
-func quietFor(t *testing.T, d time.Duration, still func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(d); time.Now().Before(deadline); time.Sleep(10 * ms) {
-		if !still() {
-			t.Fatal("it went on")
+	synctest.Test(t, func(t *testing.T) {
+		endpoint := &script{bodies: []string{bodyDrained}}
+		n := network{}
+		pod := n.pod(t, "10.1.0.1:80", http.HandlerFunc(endpoint.serve))
+		a := n.watch(t, Options{})
+		a.watcher.Follow(pod, asking(nil))
+		a.next(t, pod)
+		a.watcher.Forget(pod.UID)
+		if diff := cmp.Diff(drain.Watched{}, a.watcher.Seen(pod.UID)); diff != "" {
+			t.Errorf("seen of a forgotten pod (-want +got):\n%s", diff)
 		}
-	}
+		time.Sleep(time.Hour)
+		if asked := len(endpoint.times()); asked != 1 || len(a.changes) > 0 {
+			t.Errorf("it went on: asked %d times, told of %d more changes", asked, len(a.changes))
+		}
+		a.watcher.Forget(pod.UID)
+		a.watcher.Forget("another")
+	})
 }
 
 func TestWatcherEndsWithItsContext(t *testing.T) {
-	endpoint := &script{bodies: []string{bodyBusy}}
-	pod := serve(t, endpoint.serve)
-	ctx, cancel := context.WithCancel(t.Context())
-	looked := make(chan struct{}, 100)
-	w := NewWatcher(ctx, New(Options{Loopback: true}), func(types.NamespacedName) { looked <- struct{}{} })
-	w.Follow(pod, asking(nil))
-	<-looked
-	cancel()
-	asked := len(endpoint.times())
-	quietFor(t, 1200*ms, func() bool { return len(endpoint.times()) == asked })
-	w.Follow(serve(t, endpoint.serve), asking(nil))
-	quietFor(t, 100*ms, func() bool { return len(endpoint.times()) == asked })
+	synctest.Test(t, func(t *testing.T) {
+		endpoint := &script{bodies: []string{bodyBusy}}
+		n := network{}
+		pod := n.pod(t, "10.1.0.1:80", http.HandlerFunc(endpoint.serve))
+		other := n.pod(t, "10.1.0.2:80", http.HandlerFunc(endpoint.serve))
+		ctx, cancel := context.WithCancel(t.Context())
+		a := listenTo(ctx, n.prober(Options{}))
+		a.watcher.Follow(pod, asking(nil))
+		a.next(t, pod)
+		cancel()
+		a.watcher.Follow(other, asking(nil))
+		time.Sleep(time.Hour)
+		if asked := len(endpoint.times()); asked != 1 {
+			t.Errorf("asked %d times, want no look after the end", asked)
+		}
+	})
 }
 
 func TestWatcherFollowsOn(t *testing.T) {
@@ -227,54 +256,52 @@ func TestWatcherFollowsOn(t *testing.T) {
 }
 
 // What hangs must not keep the others waiting: 500 pods that hang use up every
-// turn there is but once.
+// turn there is but once. Times are the clock's of the bubble: exact.
 func TestWatcherAmongHungPods(t *testing.T) {
-	const hung, healthy = 500, 10
-	stuck := silent(t)
-	a := watch(t, Options{})
-	policy := asking(func(s *v1alpha1.HTTPDrainStatus) { s.TimeoutSeconds = 2 })
-	start := time.Now()
-	for i := range hung {
-		pod := stuck.DeepCopy()
-		pod.Name, pod.UID = "hung", types.UID(fmt.Sprint("hung", i))
-		a.watcher.Follow(pod, policy)
-	}
-	var asked atomic.Int64
-	for i := range healthy {
-		pod := serve(t, func(w http.ResponseWriter, _ *http.Request) {
-			asked.Add(1)
-			_, _ = io.WriteString(w, bodyBusy)
-		})
-		pod.Name, pod.UID = "healthy", types.UID(fmt.Sprint("healthy", i))
-		a.watcher.Follow(pod, policy)
-	}
-	firsts := 0
-	for firsts < healthy {
-		select {
-		case pod := <-a.changes:
-			if pod.Name == "healthy" {
-				firsts++
-			}
-		case <-time.After(10 * time.Second):
-			t.Fatalf("%d of %d healthy pods were asked in 10 s", firsts, healthy)
+	synctest.Test(t, func(t *testing.T) {
+		const hung, healthy, timeout = 500, 10, 2 * time.Second
+		n := network{}
+		a := n.watch(t, Options{})
+		policy := asking(func(s *v1alpha1.HTTPDrainStatus) { s.TimeoutSeconds = int32(timeout.Seconds()) })
+		stuck := n.pod(t, "10.1.0.1:80", nil)
+		for i := range hung {
+			pod := stuck.DeepCopy()
+			pod.Name, pod.UID = "hung", types.UID(fmt.Sprint("hung", i))
+			a.watcher.Follow(pod, policy)
 		}
-	}
-	first := time.Since(start)
-	if first > 6*time.Second {
-		t.Errorf("the first look at all healthy pods took %v", first)
-	}
-	for i := range hung { // until each was asked once
-		for uid := types.UID(fmt.Sprint("hung", i)); a.watcher.Seen(uid).Unreadable == 0; time.Sleep(10 * ms) {
-			if t.Context().Err() != nil {
-				t.Fatal("not every hung pod was asked")
+		synctest.Wait() // all turns are taken
+		asked := make([]atomic.Int64, healthy)
+		for i := range healthy {
+			pod := n.pod(t, fmt.Sprintf("10.2.0.%d:80", i), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				asked[i].Add(1)
+				_, _ = io.WriteString(w, bodyBusy)
+			}))
+			pod.Name, pod.UID = "healthy", types.UID(fmt.Sprint("healthy", i))
+			a.watcher.Follow(pod, policy)
+		}
+		const turns = (hung + defaultConcurrency - 1) / defaultConcurrency
+		time.Sleep(turns * timeout)
+		synctest.Wait()
+		for i := range healthy {
+			if asked[i].Load() == 0 {
+				t.Errorf("pod %d was not asked in %d turns of %v", i, turns, timeout)
 			}
 		}
-	}
-	before, since := asked.Load(), time.Now()
-	time.Sleep(3 * time.Second)
-	rate := float64(asked.Load()-before) / healthy / time.Since(since).Seconds()
-	t.Logf("first look at %d healthy pods among %d hung ones after %v, then %.2f looks a second at each", healthy, hung, first, rate)
-	if rate < 0.8 {
-		t.Errorf("%.2f looks a second at a healthy pod, want about one", rate)
-	}
+		for i := range hung {
+			if a.watcher.Seen(types.UID(fmt.Sprint("hung", i))).Unreadable == 0 {
+				t.Fatalf("pod %d, which hangs, was not asked in %d turns", i, turns)
+			}
+		}
+		time.Sleep(time.Second) // the second look is drawn from the first period
+		before := make([]int64, healthy)
+		for i := range healthy {
+			before[i] = asked[i].Load()
+		}
+		time.Sleep(time.Minute)
+		for i := range healthy {
+			if looks := asked[i].Load() - before[i]; looks != 60 {
+				t.Errorf("%d looks a minute at pod %d, want 60", looks, i)
+			}
+		}
+	})
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/drain-operator/drain-operator/internal/condition"
 	"github.com/drain-operator/drain-operator/internal/plan"
+	"github.com/drain-operator/drain-operator/internal/server"
 )
 
 // Transforms make objects small before they enter the cache: ten thousand pods
@@ -28,7 +29,7 @@ func Trim(obj any) (any, error) {
 }
 
 // TrimPod keeps of a pod what says whether it is left alone, what was
-// injected, where it answers, whether it is ready, and how it ends. Such a pod
+// injected, which HTTP servers it runs, where it answers, whether it is ready, and how it ends. Such a pod
 // must never be written back.
 func TrimPod(obj any) (any, error) {
 	pod, ok := obj.(*corev1.Pod)
@@ -122,7 +123,7 @@ func onlyOurs(volumes []corev1.Volume) []corev1.Volume {
 func trimContainers(containers []corev1.Container) {
 	for i := range containers {
 		c := &containers[i]
-		c.Command, c.Args, c.Env, c.EnvFrom = nil, nil, nil, nil
+		server.Trim(c)
 		c.VolumeMounts, c.VolumeDevices = nil, nil
 		c.SecurityContext, c.ResizePolicy = nil, nil
 	}

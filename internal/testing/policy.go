@@ -140,6 +140,12 @@ func (w *PolicyWrapper) MaxHold(seconds int32) *PolicyWrapper {
 	return w
 }
 
+// StopSignal sets preStop.stopSignal.
+func (w *PolicyWrapper) StopSignal(signal v1alpha1.StopSignal) *PolicyWrapper {
+	w.Spec.PreStop.StopSignal = signal
+	return w
+}
+
 // GraceBounds sets the least and the most grace, in seconds.
 func (w *PolicyWrapper) GraceBounds(least, most int32) *PolicyWrapper {
 	w.Spec.GracePeriod.MinSeconds, w.Spec.GracePeriod.MaxSeconds = least, most

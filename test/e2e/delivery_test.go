@@ -14,7 +14,7 @@ import (
 var _ = Describe("With the agent from an image volume", func() { deliveries(byImageVolume) })
 
 // A setting of the operator, which is there once: nothing else runs meanwhile.
-var _ = Describe("With the agent from an init container", Serial, Ordered, ContinueOnFailure, func() {
+var _ = Describe("With the agent from an init container", alone, Ordered, ContinueOnFailure, func() {
 	BeforeAll(func(ctx SpecContext) {
 		env.OperatorFlags(ctx, "--agent-delivery=InitContainer", "--avoid-emptydir=false")
 	}, NodeTimeout(3*time.Minute))

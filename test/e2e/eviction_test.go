@@ -9,7 +9,7 @@ import (
 )
 
 // The node is cordoned meanwhile: nothing else runs.
-var _ = Describe("kubectl drain", Serial, func() {
+var _ = Describe("kubectl drain", alone, func() {
 	It("evicts injected pods without further flags, and nothing is dropped", func(ctx SpecContext) {
 		ns := env.NewNamespace(ctx, nil)
 		ns.Apply(ctx, framework.Policy("web").HTTP(v1alpha1.DrainedWhenMetric).Notify())

@@ -12,7 +12,7 @@ import (
 )
 
 // Each breaks something that all others stand on.
-var _ = Describe("While pods are held", Serial, Label("node"), func() {
+var _ = Describe("While pods are held", alone, Label("node"), func() {
 	It("the leader is wedged, then killed, then every replica, and nothing is stuck, cut or left unready", func(ctx SpecContext) {
 		ns := env.NewNamespace(ctx, nil)
 		runHolding(ctx, ns, holding("web"), "first", "second", "third", "fourth", "fifth")

@@ -166,7 +166,7 @@ var _ = Describe("The grace", func() {
 		framework.ExpectNothingDropped(traffic.Finish(ctx), 500)
 	}, usual)
 
-	It("stands when the leader is killed", Serial, Label("node"), func(ctx SpecContext) {
+	It("stands when the leader is killed", alone, Label("node"), func(ctx SpecContext) {
 		ns := env.NewNamespace(ctx, nil)
 		// A window that the new leader's cannot have: it has to say so.
 		ns.Apply(ctx, tuned("web", 3600, 0).PodMetrics())

@@ -13,7 +13,7 @@ import (
 	"github.com/drain-operator/drain-operator/test/e2e/framework"
 )
 
-var _ = Describe("The operator", Serial, func() {
+var _ = Describe("The operator", alone, func() {
 	It("is not needed for a rollout that drops nothing", func(ctx SpecContext) {
 		ns := env.NewNamespace(ctx, nil)
 		ns.Apply(ctx, framework.Policy("web").HTTP(v1alpha1.DrainedWhenBody).Notify())

@@ -18,8 +18,8 @@ import (
 // of the grace.
 const detection = 4500 * time.Millisecond
 
-// Serial, since times are compared.
-var _ = Describe("A deadlocked app", Serial, func() {
+// Alone, since times are compared.
+var _ = Describe("A deadlocked app", alone, func() {
 	It("is restarted by its liveness probe not slower than without us", func(ctx SpecContext) {
 		ns := env.NewNamespace(ctx, nil)
 		ns.Apply(ctx, framework.Policy("web").Propagation(5, 30))

@@ -22,6 +22,10 @@ const (
 	slow  = SpecTimeout(6 * time.Minute)
 )
 
+// alone marks specs that change the operator or the node: no other may run on
+// the cluster meanwhile. The label is for choosing them.
+var alone = []any{Serial, Label("alone")}
+
 // busyMachine is what a kubelet on a machine with too much to do adds to a
 // duration. Where a test says "at most", what it tells apart differs by more;
 // make bench measures.

@@ -43,8 +43,6 @@ var catalog = []Server{
 		Name: "haproxy", KeepAlive: true, EventStream: true, proxy: true,
 		command: []string{"/usr/sbin/haproxy", "-W", "-db", "-f", "/app/haproxy.cfg"},
 		files:   map[string]string{"haproxy.cfg": "haproxy/haproxy.cfg", "server.py": "asyncio/server.py", "drain.py": "python/drain.py"},
-		// SIGTERM would follow at once if it did not wait; it ends with the container.
-		hook: []string{"/bin/sh", "-c", "kill -USR1 1; sleep 60"},
 	},
 }
 

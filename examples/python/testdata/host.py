@@ -4,7 +4,7 @@ drain.py, WSGI or ASGI, in one or more forked worker processes on one socket.
     host.py wsgi|asgi --address HOST:PORT --status HOST:PORT --folder DIR [--workers N] [--preload]
 
 The application answers /work?ms=N with the worker's process id at once and
-"done" after N ms, /events with an event stream until the client is gone, and
+"done" after N ms, /work?until=PATH once there is such a file, /events with an event stream until the client is gone, and
 /fail not at all.
 """
 
@@ -25,8 +25,12 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 import drain  # noqa: E402
 
 
-def milliseconds(query):
-    return int(urllib.parse.parse_qs(query).get("ms", ["0"])[0]) / 1000
+def waits(query):
+    """The times to sleep, one after the other, until the work is done."""
+    fields = urllib.parse.parse_qs(query)
+    yield int(fields.get("ms", ["0"])[0]) / 1000
+    while "until" in fields and not os.path.exists(fields["until"][0]):
+        yield 0.01
 
 
 # --- WSGI: wsgiref, a thread for each connection ---------------------------
@@ -36,7 +40,7 @@ def wsgi_app(environ, start_response):
     match environ["PATH_INFO"]:
         case "/work":
             start_response("200 OK", [("Content-Type", "text/plain")])
-            return wsgi_work(milliseconds(environ["QUERY_STRING"]))
+            return wsgi_work(environ["QUERY_STRING"])
         case "/events":
             start_response("200 OK", [("Content-Type", "text/event-stream")])
             return wsgi_events()
@@ -46,9 +50,10 @@ def wsgi_app(environ, start_response):
     return [b"ok\n"]
 
 
-def wsgi_work(seconds):
+def wsgi_work(query):
     yield f"{os.getpid()}\n".encode()
-    time.sleep(seconds)
+    for seconds in waits(query):
+        time.sleep(seconds)
     yield b"done\n"
 
 
@@ -118,7 +123,8 @@ async def asgi_app(scope, receive, send):
         case "/work":
             await send(start)
             await send({"type": "http.response.body", "body": f"{os.getpid()}\n".encode(), "more_body": True})
-            await asyncio.sleep(milliseconds(scope["query_string"].decode()))
+            for seconds in waits(scope["query_string"].decode()):
+                await asyncio.sleep(seconds)
             await send({"type": "http.response.body", "body": b"done\n"})
         case "/events":
             await send({**start, "headers": [(b"Content-Type", b"text/event-stream")]})

@@ -34,6 +34,8 @@ type End struct {
 	Result *hold.Result
 	// Sigterm is the workload's report; nil when it got no SIGTERM.
 	Sigterm *WorkloadReport
+	// Stop is its report of a stop signal; nil when it got none.
+	Stop *WorkloadReport
 	// Held is the time from the deletion to SIGTERM.
 	Held time.Duration
 }
@@ -70,9 +72,12 @@ func endOf(t corev1.ContainerStateTerminated, asked time.Time) End {
 		if text, ok := strings.CutPrefix(line, reportPrefix); ok {
 			var r WorkloadReport
 			Expect(json.Unmarshal([]byte(text), &r)).To(Succeed(), "termination message %q", t.Message)
-			if r.Event == "sigterm" {
+			switch r.Event {
+			case "sigterm":
 				end.Sigterm = &r
 				end.Held = r.At.Sub(asked)
+			case "stop":
+				end.Stop = &r
 			}
 		}
 	}

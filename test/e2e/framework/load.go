@@ -61,13 +61,20 @@ func (l *Load) AwaitRequests(ctx context.Context, n int) {
 // that is under way.
 func (n *Namespace) OneRequest(ctx context.Context, target string, work time.Duration) *Load {
 	GinkgoHelper()
-	cfg := Busy(target, 1, work)
+	return n.Requests(ctx, target, 1, work)
+}
+
+// Requests starts a load generator that sends so many requests at once, each on
+// a connection of its own, and returns when all are under way.
+func (n *Namespace) Requests(ctx context.Context, target string, requests int, work time.Duration) *Load {
+	GinkgoHelper()
+	cfg := Busy(target, requests, work)
 	cfg.DurationSeconds = 1 // after which no other is begun
 	l := n.StartLoad(ctx, cfg)
 	Eventually(func() (int, error) {
 		live, err := l.pod.Live(ctx)
 		return live.Outstanding, err
-	}).WithContext(ctx).WithTimeout(short).WithPolling(glance / 5).Should(Equal(1))
+	}).WithContext(ctx).WithTimeout(short).WithPolling(glance / 5).Should(Equal(requests))
 	return l
 }
 

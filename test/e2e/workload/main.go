@@ -34,6 +34,7 @@ type options struct {
 	addr        string
 	podIPOnly   bool
 	term        string
+	softStop    bool
 	exitAfter   time.Duration
 	statusAddr  string
 	status      string
@@ -49,6 +50,7 @@ func main() {
 	flag.StringVar(&o.addr, "addr", ":8080", "address of the work")
 	flag.BoolVar(&o.podIPOnly, "listen-pod-ip", false, "listen on the address in POD_IP only")
 	flag.StringVar(&o.term, "term", "exit", "on SIGTERM: exit | shutdown | ignore")
+	flag.BoolVar(&o.softStop, "soft-stop", false, "on SIGQUIT finish what is in flight and end, as nginx does")
 	flag.DurationVar(&o.exitAfter, "exit-after", 0, "on SIGTERM with -term=exit: how long flushing and closing take")
 	flag.StringVar(&o.statusAddr, "status-addr", "", "address of the drain status; none when empty")
 	flag.StringVar(&o.status, "status", "ok", "drain status: ok | busy | hang | garbage | huge | redirect | http500 | closes | gone")
@@ -67,6 +69,10 @@ func main() {
 func run(o options) error {
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM)
+	soft := make(chan os.Signal, 1)
+	if o.softStop {
+		signal.Notify(soft, syscall.SIGQUIT)
+	}
 	w := newWork(newReporter(o.report), o.closeOnNote, o.flush)
 	fillMemory(o.fillMiB)
 	failed := make(chan error, 2)
@@ -83,6 +89,9 @@ func run(o options) error {
 	select {
 	case err := <-failed:
 		return err
+	case <-soft:
+		w.report("stop")
+		return softly(term, stop)
 	case <-term:
 	}
 	return end(o, w, stop)
@@ -118,6 +127,18 @@ func (o options) listen(addr string) (net.Listener, error) {
 		addr = net.JoinHostPort(os.Getenv("POD_IP"), port)
 	}
 	return net.Listen("tcp", addr)
+}
+
+// softly ends when nothing is in flight any more, and at once on SIGTERM.
+func softly(term <-chan os.Signal, stop func() error) error {
+	ended := make(chan error, 1)
+	go func() { ended <- stop() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-term:
+		return errors.New("cut by SIGTERM while it ended softly")
+	}
 }
 
 // end does what the test wants to happen on SIGTERM.

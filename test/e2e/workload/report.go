@@ -11,7 +11,7 @@ import (
 // termination message, which outlives the pod's logs; test/e2e/framework has
 // its twin.
 type Report struct {
-	Event        string    `json:"event"` // started, sigterm or exit
+	Event        string    `json:"event"` // started, stop, sigterm or exit
 	At           time.Time `json:"at"`
 	InFlight     int       `json:"inFlight"`
 	Served       int       `json:"served"`

@@ -8,6 +8,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
+	"maps"
 	"math/big"
 	"net"
 	"strings"
@@ -23,6 +25,7 @@ import (
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 	"github.com/drain-operator/drain-operator/internal/certs"
+	"github.com/drain-operator/drain-operator/internal/registration"
 	"github.com/drain-operator/drain-operator/test/integration/framework"
 )
 
@@ -40,7 +43,7 @@ var _ = Describe("With a certificate that somebody else makes", Ordered, func() 
 		own, ca = startCluster(ctx), newAuthority()
 		policy = own.policy(ctx, own.namespace(ctx, nil), "web", nil)
 		var err error
-		replica, err = own.Run(ctx, binary, GinkgoT().TempDir(), GinkgoWriter, "--cert-source=Secret")
+		replica, err = own.Run(ctx, binary, GinkgoT().TempDir(), GinkgoWriter, "--cert-source=Secret", "--cert-overlap=1s")
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(func() { Expect(replica.Stop()).To(Succeed()) })
 	})
@@ -76,21 +79,54 @@ var _ = Describe("With a certificate that somebody else makes", Ordered, func() 
 		Expect(replica.Ended()).To(BeFalse())
 	})
 
-	It("goes on with the one that it has when the next is no good", func(ctx context.Context) {
-		before := served(replica)
-		own.give(ctx, ca, newAuthority().sign())
-		Consistently(func(g Gomega) {
-			g.Expect(served(replica)).To(Equal(before))
-			g.Expect(own.injectedBy(ctx, policy.Namespace)).To(Equal("web/1"))
-		}, "1s").Should(Succeed())
-	})
+	DescribeTable("goes on with the one that it has when the Secret is no good",
+		func(ctx context.Context, bad func(good map[string][]byte)) {
+			before := served(replica)
+			good := secret(ctx, own).Data
+			damaged := maps.Clone(good)
+			bad(damaged)
+			own.write(ctx, damaged)
+			Consistently(func(g Gomega) {
+				g.Expect(served(replica)).To(Equal(before))
+				g.Expect(own.injectedBy(ctx, policy.Namespace)).To(Equal("web/1"))
+				g.Expect(own.bundles(ctx)).To(HaveEach(ca.bundle()))
+			}, "1s").Should(Succeed())
+			own.write(ctx, good)
+		},
+		Entry("another's CA", func(data map[string][]byte) { data[certs.KeyBundle] = newAuthority().bundle() }),
+		Entry("no CA", func(data map[string][]byte) { data[certs.KeyBundle] = nil }),
+		Entry("another's key", func(data map[string][]byte) { data[certs.KeyKey] = ca.sign().key }),
+		Entry("another's certificate", func(data map[string][]byte) {
+			made := newAuthority().sign()
+			data[certs.KeyCert], data[certs.KeyKey] = made.cert, made.key
+		}),
+	)
 
-	It("takes up another CA", func(ctx context.Context) {
-		other := newAuthority()
-		next := other.sign()
-		own.give(ctx, other, next)
-		Eventually(func() *big.Int { return served(replica) }).Should(Equal(next.serial))
-		own.eventuallyInjects(ctx, policy)
+	It("takes up another CA without missing a pod, and lets go of the old one", func(ctx context.Context) {
+		created := 0
+		for range 3 {
+			before := ca
+			ca = newAuthority()
+			next := ca.sign()
+			own.give(ctx, ca, next)
+			injected := func() {
+				by, err := own.injectedBy(ctx, policy.Namespace)
+				Expect(err).NotTo(HaveOccurred())
+				Expect(by).To(Equal("web/1"), "after %d pods", created)
+				created++
+			}
+			Eventually(func() *big.Int {
+				injected()
+				return served(replica)
+			}).Should(Equal(next.serial))
+			Expect(own.bundles(ctx)).To(HaveEach(And(ContainSubstring(string(before.bundle())), ContainSubstring(string(ca.bundle())))))
+			Eventually(func() ([][]byte, error) {
+				injected()
+				return own.bundles(ctx)
+			}).Should(HaveEach(ca.bundle()))
+		}
+		AddReportEntry("pods created during three changes of the CA", created)
+		Expect(replica.Ended()).To(BeFalse())
 	})
 
 	It("has written nothing into the Secret", func(ctx context.Context) {
@@ -150,15 +186,29 @@ func (a authority) sign() signed {
 	return signed{encoded, private, serial}
 }
 
-// give writes the Secret as cert-manager does: applied, of the TLS type.
 func (c cluster) give(ctx context.Context, ca authority, made signed) {
+	GinkgoHelper()
+	c.write(ctx, map[string][]byte{certs.KeyCert: made.cert, certs.KeyKey: made.key, certs.KeyBundle: ca.bundle()})
+}
+
+// write writes the Secret as cert-manager does: applied, of the TLS type.
+func (c cluster) write(ctx context.Context, data map[string][]byte) {
 	GinkgoHelper()
 	Expect(c.Client.Patch(ctx, &corev1.Secret{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: secretName.Namespace, Name: secretName.Name},
 		Type:       corev1.SecretTypeTLS,
-		Data:       map[string][]byte{certs.KeyCert: made.cert, certs.KeyKey: made.key, certs.KeyBundle: ca.bundle()},
+		Data:       data,
 	}, client.Apply, client.FieldOwner("cert-manager"), client.ForceOwnership)).To(Succeed()) //nolint:staticcheck // a whole object is at hand
+}
+
+// bundles are the CA bundles of the registered webhooks.
+func (c cluster) bundles(ctx context.Context) ([][]byte, error) {
+	configuration, err := c.registered(ctx)
+	if err == nil && len(configuration.Webhooks) == 0 {
+		err = errors.New("no webhook is registered")
+	}
+	return registration.PublishedBundles(configuration), err
 }
 
 // served is the serial number of the certificate that a replica shows.

@@ -261,6 +261,10 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: string
       default: "99"
+    - name: serverTimeout
+      type:
+        namedType: com.github.drain-operator.drain-operator.api.v1alpha1.ServerTimeout
+      default: Report
     - name: shutdownSeconds
       type:
         scalar: numeric
@@ -478,6 +482,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.drain-operator.drain-operator.api.v1alpha1.ReleaseWhen
       default: Drained
+    - name: stopSignal
+      type:
+        namedType: com.github.drain-operator.drain-operator.api.v1alpha1.StopSignal
     - name: strategy
       type:
         namedType: com.github.drain-operator.drain-operator.api.v1alpha1.HookStrategy
@@ -499,6 +506,8 @@ var schemaYAML = typed.YAMLObject(`types:
   scalar: string
 - name: com.github.drain-operator.drain-operator.api.v1alpha1.Scheme
   scalar: string
+- name: com.github.drain-operator.drain-operator.api.v1alpha1.ServerTimeout
+  scalar: string
 - name: com.github.drain-operator.drain-operator.api.v1alpha1.SkippedPods
   map:
     fields:
@@ -508,6 +517,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: reason
       type:
         scalar: string
+- name: com.github.drain-operator.drain-operator.api.v1alpha1.StopSignal
+  scalar: string
 - name: com.github.drain-operator.drain-operator.api.v1alpha1.TCPDrainStatus
   map:
     fields:

@@ -40,8 +40,8 @@ type DrainPolicyStatusApplyConfiguration struct {
 	// skipped counts selected pods that are left alone, by reason.
 	Skipped []SkippedPodsApplyConfiguration `json:"skipped,omitempty"`
 	// conditions are Ready, PodsInjected, Conflicting, AgentInstallable,
-	// DrainStatusReachable, LatencyObserved, GraceWithinCeilings and
-	// HoldWithinDeadlines.
+	// DrainStatusReachable, LatencyObserved, GraceWithinCeilings,
+	// HoldWithinDeadlines and ServerStopsInTime.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
 

@@ -2,6 +2,10 @@
 
 package v1alpha1
 
+import (
+	apiv1alpha1 "github.com/drain-operator/drain-operator/api/v1alpha1"
+)
+
 // GracePeriodApplyConfiguration represents a declarative configuration of the GracePeriod type for use
 // with apply.
 //
@@ -26,6 +30,14 @@ type GracePeriodApplyConfiguration struct {
 	// stabilizationWindowSeconds is for how long a shorter grace must have
 	// been enough before it is applied. A longer one is applied at once.
 	StabilizationWindowSeconds *int32 `json:"stabilizationWindowSeconds,omitempty"`
+	// serverTimeout Report says in the condition ServerStopsInTime where a
+	// server's own graceful timeout is too short. Align also lengthens it, in
+	// new pods, to what the grace leaves after SIGTERM: that of Gunicorn, by
+	// GUNICORN_CMD_ARGS in containers that set neither that variable, nor
+	// envFrom, the flag or a configuration file. A GUNICORN_CMD_ARGS of the
+	// image is replaced, which the operator cannot see, and a graceful_timeout
+	// in the image's gunicorn.conf.py has no effect any more.
+	ServerTimeout *apiv1alpha1.ServerTimeout `json:"serverTimeout,omitempty"`
 	// latency says where the latency of requests is seen. When unset, the
 	// pod's own grace stands for it.
 	Latency *LatencyApplyConfiguration `json:"latency,omitempty"`
@@ -90,6 +102,14 @@ func (b *GracePeriodApplyConfiguration) WithWindowSeconds(value int32) *GracePer
 // If called multiple times, the StabilizationWindowSeconds field is set to the value of the last call.
 func (b *GracePeriodApplyConfiguration) WithStabilizationWindowSeconds(value int32) *GracePeriodApplyConfiguration {
 	b.StabilizationWindowSeconds = &value
+	return b
+}
+
+// WithServerTimeout sets the ServerTimeout field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ServerTimeout field is set to the value of the last call.
+func (b *GracePeriodApplyConfiguration) WithServerTimeout(value apiv1alpha1.ServerTimeout) *GracePeriodApplyConfiguration {
+	b.ServerTimeout = &value
 	return b
 }
 

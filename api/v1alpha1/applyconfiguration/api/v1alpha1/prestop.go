@@ -31,6 +31,12 @@ type PreStopApplyConfiguration struct {
 	MaxHoldSeconds *int32 `json:"maxHoldSeconds,omitempty"`
 	// notify tells the workload that it starts to drain: POST {"draining": true}.
 	Notify *NotifyApplyConfiguration `json:"notify,omitempty"`
+	// stopSignal is sent to the first process of the containers that serve
+	// when the hold ends, for servers that end at once on SIGTERM and softly
+	// on another signal: SIGQUIT for nginx, SIGUSR1 for HAProxy. SIGTERM
+	// follows where that is not enough within the grace. When unset: SIGTERM
+	// alone, or the container's own lifecycle.stopSignal.
+	StopSignal *apiv1alpha1.StopSignal `json:"stopSignal,omitempty"`
 }
 
 // PreStopApplyConfiguration constructs a declarative configuration of the PreStop type for use with
@@ -92,5 +98,13 @@ func (b *PreStopApplyConfiguration) WithMaxHoldSeconds(value int32) *PreStopAppl
 // If called multiple times, the Notify field is set to the value of the last call.
 func (b *PreStopApplyConfiguration) WithNotify(value *NotifyApplyConfiguration) *PreStopApplyConfiguration {
 	b.Notify = value
+	return b
+}
+
+// WithStopSignal sets the StopSignal field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the StopSignal field is set to the value of the last call.
+func (b *PreStopApplyConfiguration) WithStopSignal(value apiv1alpha1.StopSignal) *PreStopApplyConfiguration {
+	b.StopSignal = &value
 	return b
 }

@@ -1,0 +1,128 @@
+package condition
+
+import (
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/drain-operator/drain-operator/api/v1alpha1"
+	"github.com/drain-operator/drain-operator/internal/hold"
+)
+
+// container is one of a pod that a policy covers: injected by it, or as it
+// would be if it were created now.
+type container struct {
+	policy *v1alpha1.DrainPolicy
+	pod    *corev1.Pod
+	*corev1.Container
+}
+
+func (c container) hook() *corev1.LifecycleHandler {
+	if c.Lifecycle == nil {
+		return nil
+	}
+	return c.Lifecycle.PreStop
+}
+
+// agent is what the agent in it was told; nil where none runs.
+func (c container) agent() *hold.Spec {
+	hook := c.hook()
+	if hook == nil || hook.Exec == nil || !hold.IsAgentCommand(hook.Exec.Command) {
+		return nil
+	}
+	spec, _, err := hold.ParseNewer(hook.Exec.Command[3])
+	if err != nil {
+		return nil
+	}
+	return &spec
+}
+
+// releasedBusy says how it comes that requests may be in flight when the
+// container is told to end; empty where the agent waits until none is.
+func (c container) releasedBusy() string {
+	const outOfRotation = "pods are let go as soon as they are out of rotation"
+	const sleeps = "a sleep lets go of the pod whatever is in flight"
+	agent, hook, preStop := c.agent(), c.hook(), c.policy.Spec.PreStop
+	switch {
+	case agent != nil && agent.ReleaseWhen == hold.ReleaseWhenOutOfRotation:
+		return outOfRotation
+	case agent != nil:
+		return ""
+	case hook != nil && hook.Sleep != nil:
+		return sleeps
+	case hook != nil:
+		return "its own preStop hook lets go of the pod"
+	case preStop.Strategy == v1alpha1.StrategyNone || c.pod.Labels[v1alpha1.LabelInjected] == "true":
+		return "no hook holds it"
+	case preStop.Strategy == v1alpha1.StrategySleep:
+		return sleeps
+	case preStop.ReleaseWhen == v1alpha1.ReleaseWhenOutOfRotation:
+		return outOfRotation
+	}
+	return ""
+}
+
+// Who chooses the signal on which a container ends.
+const (
+	byDefault   = iota // nobody that the pod shows: SIGTERM, or the image's STOPSIGNAL
+	byContainer        // its own lifecycle.stopSignal, or what its status says
+	byPolicy
+)
+
+// signal is the one that the container gets first.
+func (c container) signal() (signal corev1.Signal, by int) {
+	if own := c.ownSignal(); own != "" {
+		return own, byContainer
+	}
+	agent := c.agent()
+	switch {
+	case agent != nil && agent.Stop != nil:
+		return corev1.Signal(agent.Stop.Signal), byPolicy
+	case agent == nil && c.hook() == nil && c.policy.Spec.PreStop.StopSignal != "" && c.pod.Labels[v1alpha1.LabelInjected] != "true":
+		return corev1.Signal(c.policy.Spec.PreStop.StopSignal), byPolicy
+	}
+	for i := range c.pod.Status.ContainerStatuses {
+		if s := &c.pod.Status.ContainerStatuses[i]; s.Name == c.Name && s.StopSignal != nil {
+			return *s.StopSignal, byContainer
+		}
+	}
+	return corev1.SIGTERM, byDefault
+}
+
+func (c container) ownSignal() corev1.Signal {
+	if c.Lifecycle == nil {
+		return ""
+	}
+	return ptr.Deref(c.Lifecycle.StopSignal, "")
+}
+
+// notSent is why the policy's stop signal is not sent to a container that
+// serves, where it is process 1 that the agent cannot reach.
+func (c container) notSent() string {
+	agent := c.agent()
+	if c.policy.Spec.PreStop.StopSignal == "" || c.ownSignal() != "" || agent == nil || agent.Role != hold.RoleServe {
+		return ""
+	}
+	switch {
+	case c.pod.Spec.HostPID:
+		return "the pod shares the node's processes (hostPID)"
+	case ptr.Deref(c.pod.Spec.ShareProcessNamespace, false):
+		return "the pod's containers share their processes (shareProcessNamespace)"
+	}
+	return ""
+}
+
+// workloadOf is the name of what owns a pod, which stays the same from rollout
+// to rollout: of a ReplicaSet's pod that of its Deployment.
+func workloadOf(pod *corev1.Pod) string {
+	owner := metav1.GetControllerOfNoCopy(pod)
+	if owner == nil {
+		return pod.Name
+	}
+	if hash := pod.Labels["pod-template-hash"]; hash != "" {
+		return strings.TrimSuffix(owner.Name, "-"+hash)
+	}
+	return owner.Name
+}
