@@ -44,6 +44,19 @@ func TestOverrun(t *testing.T) {
 	}
 }
 
+func TestLessLoad(t *testing.T) {
+	l := Load{FreshPerSecond: 100, BusyConns: 4, WebSockets: 20, EventStreams: 10, MessageEvery: 100 * time.Millisecond}
+	for share, want := range map[float64]Load{
+		1:   l,
+		0.5: {FreshPerSecond: 50, BusyConns: 2, WebSockets: 20, EventStreams: 10, MessageEvery: 200 * time.Millisecond},
+		0.1: {FreshPerSecond: 10, BusyConns: 2, WebSockets: 20, EventStreams: 10, MessageEvery: time.Second},
+	} {
+		if diff := cmp.Diff(want, l.at(share)); diff != "" {
+			t.Errorf("at %.1f (-want +got):\n%s", share, diff)
+		}
+	}
+}
+
 func TestLoadIsWhatTheServerServes(t *testing.T) {
 	l := DefaultLoad()
 	key := guarantees.Key{Server: "go", Event: guarantees.Rollout}
