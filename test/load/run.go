@@ -158,8 +158,9 @@ func (r *Run) busy(ctx context.Context, stream uint64) {
 	defer c.close()
 	for plan := newShape(r.cfg, stream, 0); ctx.Err() == nil; {
 		cause := r.send(c, plan.next(), -1)
-		// A service without a listener would be asked in a tight loop.
-		if cause == Refused && !r.waitUntil(ctx, time.Since(r.started)+100*time.Millisecond) {
+		// A service without a listener, or a proxy without a server behind it,
+		// would be asked in a tight loop.
+		if (cause == Refused || cause == ServerError) && !r.waitUntil(ctx, time.Since(r.started)+100*time.Millisecond) {
 			return
 		}
 	}
