@@ -54,7 +54,7 @@ func connectionsYoungEnough(p *v1alpha1.DrainPolicy, drains []v1alpha1.DrainReco
 		return set(metav1.ConditionUnknown, v1alpha1.ReasonNoDeployments, "no two deployments of a workload are known that this policy selects")
 	}
 	oldest := oldestConnection(drains, apart)
-	if 5*oldest >= oldFifths*apart {
+	if oldest >= apart/5*oldFifths {
 		return set(metav1.ConditionFalse, v1alpha1.ReasonAsOldAsDeployments, fmt.Sprintf(
 			"long-lived connections were up to %s old when their pod drained, and deployments are %s apart: each meets all that there are. A maximum connection age of %s (MaxConnectionAge) ends them one by one between deployments",
 			rough(oldest), rough(apart), rough(apart/2)))
@@ -115,11 +115,11 @@ func medianGap(at []time.Time) time.Duration {
 func rough(d time.Duration) string {
 	switch {
 	case d < 2*time.Minute:
-		return fmt.Sprintf("%d s", d/time.Second)
+		return fmt.Sprintf("%d s", d.Round(time.Second)/time.Second)
 	case d < 2*time.Hour:
-		return fmt.Sprintf("%d min", d/time.Minute)
+		return fmt.Sprintf("%d min", d.Round(time.Minute)/time.Minute)
 	case d < 48*time.Hour:
-		return fmt.Sprintf("%d h", d/time.Hour)
+		return fmt.Sprintf("%d h", d.Round(time.Hour)/time.Hour)
 	}
-	return fmt.Sprintf("%d days", d/(24*time.Hour))
+	return fmt.Sprintf("%d days", d.Round(24*time.Hour)/(24*time.Hour))
 }
