@@ -104,7 +104,7 @@ func (w *waiter) begin(ctx context.Context) {
 }
 
 // glanceTime is how long the first look may take: the workload is told after it.
-const glanceTime = time.Second
+const glanceTime = 500 * time.Millisecond
 
 // glance asks for the drain status once, where it tells how old connections
 // are, on a connection that nobody keeps. The channel is closed once it is
