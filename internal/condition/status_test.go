@@ -44,6 +44,8 @@ func TestDecideOnTheFirstVisit(t *testing.T) {
 				condition(v1alpha1.ConditionGraceWithinCeilings, metav1.ConditionUnknown, v1alpha1.ReasonNoRecommendation, "there is no recommendation yet"),
 				condition(v1alpha1.ConditionHoldWithinDeadlines, metav1.ConditionUnknown, v1alpha1.ReasonNotHoldingDeletions, "the policy does not hold deletions"),
 				condition(v1alpha1.ConditionServerStopsInTime, metav1.ConditionUnknown, v1alpha1.ReasonNoServerSeen, "no container's command shows a server whose graceful timeout is known"),
+				condition(v1alpha1.ConditionFrontsCovered, metav1.ConditionUnknown, v1alpha1.ReasonNotYetChecked, "the Services and Ingresses of the namespace could not be listed yet"),
+				condition(v1alpha1.ConditionConnectionsYoungEnough, metav1.ConditionUnknown, v1alpha1.ReasonNoneSeen, "no drain has met a long-lived connection whose age the workload told"),
 			},
 		},
 		Events: []Event{{Type: corev1.EventTypeNormal, Reason: v1alpha1.ReasonInjectionWorks, Action: ActionCheck, Message: "a dry-run pod came back injected"}},

@@ -73,10 +73,10 @@ func settled(t *testing.T, d *Drainer, want Status) {
 	expect(t, d, want)
 }
 
-// status reads what Status says without the age, which is never the same.
+// status reads what Status says without the ages, which are never the same.
 func status(d *Drainer) Status {
 	s := d.Status()
-	s.OldestInFlightSeconds = 0
+	s.OldestInFlightSeconds, s.OldestLongLivedSeconds = 0, 0
 	return s
 }
 
