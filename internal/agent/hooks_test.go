@@ -113,7 +113,10 @@ func TestAlive(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			tc.probe.PeriodSeconds, tc.probe.TimeoutSeconds, tc.probe.FailureThreshold = 10, 1, 3
+			tc.probe.PeriodSeconds, tc.probe.TimeoutSeconds, tc.probe.FailureThreshold = 10, 20, 3
+			if name == "hangs" {
+				tc.probe.TimeoutSeconds = 1
+			}
 			got := wait(t, spec(func(sp *hold.Spec) {
 				sp.Alive, sp.PropagationSeconds, sp.PropagationMaxSeconds = &tc.probe, 8, 8
 			}))

@@ -146,7 +146,7 @@ func TestLongLivedPolicies(t *testing.T) {
 				if tc.outcome == hold.OutcomeTimedOut {
 					sp.BoundSeconds = 6
 				}
-				sp.HTTP = &hold.HTTP{Port: status, Path: "/drain-status", Scheme: "HTTP", TimeoutSeconds: 2, PeriodSeconds: 1, DrainedWhen: "Body"}
+				sp.HTTP = &hold.HTTP{Port: status, Path: "/drain-status", Scheme: "HTTP", TimeoutSeconds: 20, PeriodSeconds: 1, DrainedWhen: "Body"}
 				sp.Notify = &hold.Notify{Port: status, Path: "/drain"}
 				if tc.policy != "" {
 					sp.LongLived = &hold.LongLived{Policy: tc.policy, NoticeSeconds: tc.notice}

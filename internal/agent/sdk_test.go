@@ -30,7 +30,7 @@ func TestSDK(t *testing.T) {
 	}
 	got := wait(t, spec(func(s *hold.Spec) {
 		s.ServePorts = []int32{port}
-		s.HTTP = &hold.HTTP{Port: statusPort, Path: "/drain-status", Scheme: "HTTP", TimeoutSeconds: 2, PeriodSeconds: 1, DrainedWhen: "Body"}
+		s.HTTP = &hold.HTTP{Port: statusPort, Path: "/drain-status", Scheme: "HTTP", TimeoutSeconds: 20, PeriodSeconds: 1, DrainedWhen: "Body"}
 		s.Notify = &hold.Notify{Port: statusPort, Path: "/drain"}
 	}))
 	l.settled(t, got, 10, 0)
