@@ -33,7 +33,7 @@ var _ = Describe("Behind", func() {
 			ns.Apply(ctx, policy)
 			ns.Deploy(ctx, framework.Pod("web").Balanced().Status("ok").Deployment(3))
 			traffic := ns.StartLoad(ctx, mix(ns.Balance(ctx, "web", kind), rate))
-			traffic.AwaitRequests(ctx, 200)
+			traffic.AwaitRequests(ctx, 100)
 			drains := ns.WatchDrains(ctx, "web")
 
 			ns.Restart(ctx, "web")
@@ -43,7 +43,7 @@ var _ = Describe("Behind", func() {
 			ns.Evict(ctx, ns.Pods(ctx, "web")[0].Name, nil)
 
 			ended := drains.AwaitEnds(ctx, 5)
-			framework.ExpectNothingDropped(traffic.Finish(ctx), 500)
+			framework.ExpectNothingDropped(traffic.Finish(ctx), 300)
 			turns := framework.Turns(ended)
 			AddReportEntry(string(kind), framework.Saved(turns, fixedSleep))
 			for i, d := range ended {
@@ -56,12 +56,12 @@ var _ = Describe("Behind", func() {
 			}
 		},
 		// kube-proxy leaves connections that exist to the pod: it has to end them.
-		Entry("ClusterIP", balancer.ClusterIP, true, framework.Steady, 40., usual),
-		Entry("NodePort", balancer.NodePort, true, framework.Steady, 40., usual),
+		Entry("ClusterIP", balancer.ClusterIP, true, framework.Steady, 20., usual),
+		Entry("NodePort", balancer.NodePort, true, framework.Steady, 20., usual),
 		// nginx closes idle connections of clients whenever it is reloaded.
-		Entry("nginx", balancer.Nginx, false, framework.FreshMix, 60., usual),
-		Entry("HAProxy", balancer.HAProxy, false, framework.Steady, 40., usual),
-		Entry("one that takes 20 s", balancer.Slow, false, framework.Steady, 40., usual),
+		Entry("nginx", balancer.Nginx, false, framework.FreshMix, 30., usual),
+		Entry("HAProxy", balancer.HAProxy, false, framework.Steady, 20., usual),
+		Entry("one that takes 20 s", balancer.Slow, false, framework.Steady, 20., usual),
 	)
 
 	It("a load balancer that takes 20 s, a pod that hardly gets requests loses none", func(ctx SpecContext) {
