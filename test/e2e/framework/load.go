@@ -60,6 +60,25 @@ func (l *Load) AwaitRequests(ctx context.Context, n int) {
 	}).WithContext(ctx).WithTimeout(long).WithPolling(glance).Should(BeNumerically(">=", n))
 }
 
+// AwaitMore waits until n more requests have ended.
+func (l *Load) AwaitMore(ctx context.Context, n int) {
+	GinkgoHelper()
+	live, err := l.pod.Live(ctx)
+	Expect(err).NotTo(HaveOccurred())
+	l.AwaitRequests(ctx, live.Requests+n)
+}
+
+// StartRareLoad is StartLoad without asking first whether the target answers:
+// it must, and nothing else comes than cfg says.
+func (n *Namespace) StartRareLoad(ctx context.Context, cfg load.Config) *Load {
+	GinkgoHelper()
+	pod, err := loadpod.Start(ctx, n.Config, n.Name, "load", Image())
+	Expect(err).NotTo(HaveOccurred())
+	l := &Load{pod: pod}
+	l.Begin(ctx, cfg)
+	return l
+}
+
 // OneRequest starts a load generator that sends one request, and returns when
 // that is under way.
 func (n *Namespace) OneRequest(ctx context.Context, target string, work time.Duration) *Load {
