@@ -121,3 +121,46 @@ func TestTheGateComesAndGoes(t *testing.T) {
 		}
 	}
 }
+
+// With a Secret of somebody else's, what this process does not know stays as it
+// is registered, and what changes by itself is looked at again.
+func TestSomebodyElsesBundleIsPublished(t *testing.T) {
+	r := newRegistrar(t)
+	r.namespaces = []string{"a"}
+	var known string
+	var again time.Time
+	r.Bundle = func(data map[string][]byte, _ [][]byte) ([]byte, time.Time) {
+		if got := string(data[certs.KeyBundle]); got != "ca" {
+			t.Errorf("asked about %q", got)
+		}
+		return []byte(known), again
+	}
+	for i, step := range []struct {
+		known     string
+		again     time.Duration // 0 for never
+		wantCA    string        // none when the gate is not registered
+		wantAgain time.Duration
+	}{
+		{},
+		{known: "old", wantCA: "old"},
+		{wantCA: "old"},
+		{known: "old and new", again: time.Minute, wantCA: "old and new", wantAgain: time.Minute},
+		{known: "old and new", again: time.Millisecond, wantCA: "old and new", wantAgain: webhookPause},
+		{known: "new", wantCA: "new"},
+	} {
+		r.clock.SetTime(r.clock.Now().Add(time.Second))
+		if known, again = step.known, (time.Time{}); step.again > 0 {
+			again = r.clock.Now().Add(step.again)
+		}
+		if result := r.reconcile(t, registration.GateName); result.RequeueAfter != step.wantAgain {
+			t.Errorf("step %d: again in %s, want %s", i, result.RequeueAfter, step.wantAgain)
+		}
+		var got string
+		for _, webhook := range r.gate(t) {
+			got = string(webhook.ClientConfig.CABundle)
+		}
+		if got != step.wantCA {
+			t.Errorf("step %d: the CA %q is registered, want %q", i, got, step.wantCA)
+		}
+	}
+}

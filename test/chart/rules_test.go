@@ -7,8 +7,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/drain-operator/drain-operator/internal/registration"
 )
 
 // foreignMetrics are those of alerts that are not our own: of controller-runtime,
@@ -36,6 +39,47 @@ func TestAlertsAskForMetricsThatThereAre(t *testing.T) {
 					t.Errorf("%s asks for %s, which docs/metrics.md does not know", name, matcher.Value)
 				}
 			}
+		}
+	}
+}
+
+// A webhook that no alert is about could be gone for long.
+func TestAnAlertSeesEachWebhookUnanswered(t *testing.T) {
+	all := registration.Registration{
+		Bundle: []byte("ca"), Namespaces: []string{"a"}, EvictionNamespaces: []string{"a"}, GateNamespaces: []string{"a"},
+	}
+	var names []string
+	for _, webhook := range all.Configuration().Webhooks {
+		names = append(names, *webhook.Name)
+	}
+	for _, webhook := range all.Gate().Webhooks {
+		names = append(names, *webhook.Name)
+	}
+	seen := map[string]bool{}
+	for _, alert := range alerts(t) {
+		expression, err := parser.ParseExpr(alert["expr"].(string))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, selector := range parser.ExtractSelectors(expression) {
+			if !slices.ContainsFunc(selector, func(m *labels.Matcher) bool {
+				return m.Name == "__name__" && m.Value == "apiserver_admission_webhook_fail_open_count"
+			}) {
+				continue
+			}
+			for _, matcher := range selector {
+				for _, name := range names {
+					seen[name] = seen[name] || matcher.Name == "name" && matcher.Matches(name)
+				}
+			}
+		}
+	}
+	if len(names) != 4 {
+		t.Errorf("webhooks: %v", names)
+	}
+	for _, name := range names {
+		if !seen[name] {
+			t.Errorf("no alert sees that %s is not answered", name)
 		}
 	}
 }

@@ -19,6 +19,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -182,6 +184,7 @@ func columns(ctx context.Context) []string {
 // leftovers are what an uninstall has not removed, policies and their CRD aside.
 func leftovers(ctx context.Context) ([]string, error) {
 	mine := client.MatchingLabels{"app.kubernetes.io/name": "drain-operator"}
+	chartsOwn := client.MatchingLabels{"app.kubernetes.io/part-of": "drain-operator"}
 	inside := client.InNamespace(namespace)
 	var left []string
 	for _, which := range []struct {
@@ -189,8 +192,14 @@ func leftovers(ctx context.Context) ([]string, error) {
 		opts []client.ListOption
 	}{
 		{&admissionv1.MutatingWebhookConfigurationList{}, []client.ListOption{mine}},
-		{&rbacv1.ClusterRoleList{}, []client.ListOption{client.MatchingLabels{"app.kubernetes.io/part-of": "drain-operator"}}},
-		{&rbacv1.ClusterRoleBindingList{}, []client.ListOption{client.MatchingLabels{"app.kubernetes.io/part-of": "drain-operator"}}},
+		{&admissionv1.ValidatingWebhookConfigurationList{}, []client.ListOption{mine}},
+		{&admissionv1.ValidatingAdmissionPolicyList{}, []client.ListOption{chartsOwn}},
+		{&admissionv1.ValidatingAdmissionPolicyBindingList{}, []client.ListOption{chartsOwn}},
+		{&rbacv1.ClusterRoleList{}, []client.ListOption{chartsOwn}},
+		{&rbacv1.ClusterRoleBindingList{}, []client.ListOption{chartsOwn}},
+		{&appsv1.DeploymentList{}, []client.ListOption{inside}},
+		{&networkingv1.NetworkPolicyList{}, []client.ListOption{inside}},
+		{&policyv1.PodDisruptionBudgetList{}, []client.ListOption{inside}},
 		{&corev1.PodList{}, []client.ListOption{inside}},
 		{&corev1.SecretList{}, []client.ListOption{inside}},
 		{&corev1.ServiceList{}, []client.ListOption{inside}},

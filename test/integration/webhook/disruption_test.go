@@ -63,6 +63,8 @@ var _ = Describe("With an operator that comes and goes", Ordered, func() {
 		took, injected := takes(ctx)
 		Expect(injected).To(BeFalse())
 		Expect(took).To(BeNumerically("<", withoutTimeout))
+		Expect(own.apiServerMetrics(ctx)).To(ContainSubstring(`apiserver_admission_webhook_fail_open_count{name="inject.drain-operator.dev"`),
+			"DrainOperatorWebhookUnanswered stands on this")
 	})
 
 	It("creates pods while the operator hangs", func(ctx context.Context) {

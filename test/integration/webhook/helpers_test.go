@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -126,4 +127,14 @@ func metric(replica *framework.Operator, name string, labels map[string]string) 
 	value, err := replica.Metrics(scraper, name, labels)
 	Expect(err).NotTo(HaveOccurred())
 	return value
+}
+
+// apiServerMetrics is the API server's own page.
+func (c cluster) apiServerMetrics(ctx context.Context) string {
+	GinkgoHelper()
+	kube, err := kubernetes.NewForConfig(c.Config)
+	Expect(err).NotTo(HaveOccurred())
+	page, err := kube.RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
+	Expect(err).NotTo(HaveOccurred())
+	return string(page)
 }

@@ -86,6 +86,10 @@ var _ = Describe("The webhook configuration", Serial, func() {
 		}, "2s").Should(Equal(settled), "nobody takes turns with anybody")
 	})
 
+	It("is the leader's, who says so for DrainOperatorNoLeader", func() {
+		Expect(metric(operator, "leader_election_master_status", map[string]string{"name": "drain-operator"})).To(BeEquivalentTo(1))
+	})
+
 	It("loses a namespace with its last policy", func(ctx context.Context) {
 		Expect(shared.namespaces(ctx)).To(ContainElement(policy.Namespace))
 		Expect(shared.Client.Delete(ctx, policy)).To(Succeed())
