@@ -39,7 +39,9 @@ func withNotify(s *v1alpha1.DrainPolicySpec) {
 	s.PreStop.Notify = &v1alpha1.Notify{Port: intstr.FromInt32(8080)}
 }
 
-func releasedEarly(s *v1alpha1.DrainPolicySpec) { s.PreStop.ReleaseWhen = v1alpha1.ReleaseWhenOutOfRotation }
+func releasedEarly(s *v1alpha1.DrainPolicySpec) {
+	s.PreStop.ReleaseWhen = v1alpha1.ReleaseWhenOutOfRotation
+}
 
 func withLongLived(s *v1alpha1.DrainPolicySpec) {
 	withHTTP(s)
