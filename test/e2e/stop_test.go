@@ -89,6 +89,6 @@ func expectHookOutlived(ctx SpecContext, ns *framework.Namespace) {
 	Eventually(func(g Gomega) {
 		events, err := ns.Kube.CoreV1().Events(ns.Name).List(ctx, metav1.ListOptions{FieldSelector: "reason=FailedPreStopHook"})
 		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(events.Items).To(ContainElement(HaveField("Message", ContainSubstring("137"))))
+		g.Expect(events.Items).NotTo(BeEmpty())
 	}).WithContext(ctx).WithTimeout(busyMachine).Should(Succeed())
 }
