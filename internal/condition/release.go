@@ -14,21 +14,22 @@ import (
 // container is one of a pod that a policy covers: injected by it, or as it
 // would be if it were created now.
 type container struct {
+	*corev1.Container
 	policy *v1alpha1.DrainPolicy
 	pod    *corev1.Pod
-	*corev1.Container
+	// agent is what the agent in it was told; nil where none runs.
+	agent *hold.Spec
 }
 
-func (c container) hook() *corev1.LifecycleHandler {
+func preStop(c *corev1.Container) *corev1.LifecycleHandler {
 	if c.Lifecycle == nil {
 		return nil
 	}
 	return c.Lifecycle.PreStop
 }
 
-// agent is what the agent in it was told; nil where none runs.
-func (c container) agent() *hold.Spec {
-	hook := c.hook()
+func agentOf(c *corev1.Container) *hold.Spec {
+	hook := preStop(c)
 	if hook == nil || hook.Exec == nil || !hold.IsAgentCommand(hook.Exec.Command) {
 		return nil
 	}
@@ -44,21 +45,21 @@ func (c container) agent() *hold.Spec {
 func (c container) releasedBusy() string {
 	const outOfRotation = "pods are let go as soon as they are out of rotation"
 	const sleeps = "a sleep lets go of the pod whatever is in flight"
-	agent, hook, preStop := c.agent(), c.hook(), c.policy.Spec.PreStop
+	hook, asked := preStop(c.Container), c.policy.Spec.PreStop
 	switch {
-	case agent != nil && agent.ReleaseWhen == hold.ReleaseWhenOutOfRotation:
+	case c.agent != nil && c.agent.ReleaseWhen == hold.ReleaseWhenOutOfRotation:
 		return outOfRotation
-	case agent != nil:
+	case c.agent != nil:
 		return ""
 	case hook != nil && hook.Sleep != nil:
 		return sleeps
 	case hook != nil:
 		return "its own preStop hook lets go of the pod"
-	case preStop.Strategy == v1alpha1.StrategyNone || c.pod.Labels[v1alpha1.LabelInjected] == "true":
+	case asked.Strategy == v1alpha1.StrategyNone || c.pod.Labels[v1alpha1.LabelInjected] == "true":
 		return "no hook holds it"
-	case preStop.Strategy == v1alpha1.StrategySleep:
+	case asked.Strategy == v1alpha1.StrategySleep:
 		return sleeps
-	case preStop.ReleaseWhen == v1alpha1.ReleaseWhenOutOfRotation:
+	case asked.ReleaseWhen == v1alpha1.ReleaseWhenOutOfRotation:
 		return outOfRotation
 	}
 	return ""
@@ -76,11 +77,10 @@ func (c container) signal() (signal corev1.Signal, by int) {
 	if own := c.ownSignal(); own != "" {
 		return own, byContainer
 	}
-	agent := c.agent()
 	switch {
-	case agent != nil && agent.Stop != nil:
-		return corev1.Signal(agent.Stop.Signal), byPolicy
-	case agent == nil && c.hook() == nil && c.policy.Spec.PreStop.StopSignal != "" && c.pod.Labels[v1alpha1.LabelInjected] != "true":
+	case c.agent != nil && c.agent.Stop != nil:
+		return corev1.Signal(c.agent.Stop.Signal), byPolicy
+	case preStop(c.Container) == nil && c.policy.Spec.PreStop.StopSignal != "" && c.pod.Labels[v1alpha1.LabelInjected] != "true":
 		return corev1.Signal(c.policy.Spec.PreStop.StopSignal), byPolicy
 	}
 	for i := range c.pod.Status.ContainerStatuses {
@@ -101,8 +101,7 @@ func (c container) ownSignal() corev1.Signal {
 // notSent is why the policy's stop signal is not sent to a container that
 // serves, where it is process 1 that the agent cannot reach.
 func (c container) notSent() string {
-	agent := c.agent()
-	if c.policy.Spec.PreStop.StopSignal == "" || c.ownSignal() != "" || agent == nil || agent.Role != hold.RoleServe {
+	if c.policy.Spec.PreStop.StopSignal == "" || c.ownSignal() != "" || c.agent == nil || c.agent.Role != hold.RoleServe {
 		return ""
 	}
 	switch {

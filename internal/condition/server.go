@@ -58,7 +58,7 @@ func findServers(p *v1alpha1.DrainPolicy, g *v1alpha1.GraceStatus, pods []*corev
 		}
 		seen[&pod.Spec.Containers[0]] = true
 		for i := range pod.Spec.Containers {
-			if f, ok := judge(container{p, pod, &pod.Spec.Containers[i]}, need); ok {
+			if f, ok := judge(p, pod, &pod.Spec.Containers[i], need); ok {
 				found[f] = true
 			}
 		}
@@ -111,15 +111,19 @@ func neededAtRelease(g *v1alpha1.GraceStatus, pods []*corev1.Pod) needs {
 
 // judge is what a container's server does to requests that are in flight when
 // the policy lets go of its pod. ok is false where nothing is known of it.
-func judge(c container, need needs) (f finding, ok bool) {
+func judge(p *v1alpha1.DrainPolicy, pod *corev1.Pod, of *corev1.Container, need needs) (f finding, ok bool) {
 	set := func(status metav1.ConditionStatus, reason, format string, args ...any) (finding, bool) {
-		return finding{workloadOf(c.pod) + "/" + c.Name, status, reason, fmt.Sprintf(format, args...)}, true
+		return finding{workloadOf(pod) + "/" + of.Name, status, reason, fmt.Sprintf(format, args...)}, true
 	}
-	if why := c.notSent(); why != "" {
+	s, known := server.Of(of)
+	if !known && p.Spec.PreStop.StopSignal == "" {
+		return finding{}, false
+	}
+	c := container{Container: of, policy: p, pod: pod, agent: agentOf(of)}
+	switch why := c.notSent(); {
+	case why != "":
 		return set(metav1.ConditionFalse, v1alpha1.ReasonStopSignalNotSent, "preStop.stopSignal is not sent there: %s", why)
-	}
-	s, ok := server.Of(c.Container)
-	if !ok {
+	case !known:
 		return finding{}, false
 	}
 	signal, by := c.signal()
@@ -144,7 +148,7 @@ func judge(c container, need needs) (f finding, ok bool) {
 	case s.Timeout == nil || *s.Timeout >= need.seconds:
 		return set(metav1.ConditionTrue, v1alpha1.ReasonTimeoutsLongEnough,
 			"the servers' graceful timeouts are no shorter than requests may take (%d s, %s)", need.seconds, need.what)
-	case c.policy.Spec.GracePeriod.ServerTimeout == v1alpha1.ServerTimeoutAlign && s.Unset(c.Container):
+	case p.Spec.GracePeriod.ServerTimeout == v1alpha1.ServerTimeoutAlign && s.Unset(of):
 		return set(metav1.ConditionUnknown, v1alpha1.ReasonAlignedAtNextRollout, "the graceful timeout of %s gets longer with the next rollout", s.Kind)
 	}
 	return set(metav1.ConditionFalse, v1alpha1.ReasonTimeoutTooShort,

@@ -57,7 +57,7 @@ func (b *builder) addStopNotes() {
 		case !b.runsAgent(c):
 			b.noteOn(c, NoteStopSignalNotSent, fmt.Sprintf("only the agent sends %s, and it does not run in this container: SIGTERM follows the hook", b.set.stopSignal))
 		case obstacle != "":
-			b.noteOn(c, NoteStopSignalNotSent, fmt.Sprintf("%s, and process 1 is not the container's own: SIGTERM follows the hold", obstacle))
+			b.noteOn(c, NoteStopSignalNotSent, obstacle+", and process 1 is not the container's own: SIGTERM follows the hold")
 		}
 	}
 }

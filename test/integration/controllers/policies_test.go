@@ -77,6 +77,35 @@ var _ = Describe("A policy", func() {
 		Eventually(reasonsOf(ctx, namespace)).WithTimeout(soon).Should(ContainElements(v1alpha1.ReasonOutranked, v1alpha1.ReasonNoConflict, v1alpha1.ReasonNotInjected))
 	}, SpecTimeout(3*time.Minute))
 
+	It("says which server cuts what its hook protected, until that is mended", func(ctx SpecContext) {
+		namespace := newNamespace(ctx)
+		leader := startReplica(ctx, namespace)
+		Eventually(leader.elected).WithTimeout(soon).Should(BeClosed())
+		web := newPolicy(ctx, namespace)
+		patch := client.MergeFrom(web.DeepCopy())
+		web.Spec.PreStop.ReleaseWhen = v1alpha1.ReleaseWhenOutOfRotation
+		Expect(api.Patch(ctx, web, patch)).To(Succeed())
+		server := func(name string, args ...string) *corev1.Pod {
+			return &corev1.Pod{
+				ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{"app": "web"}},
+				Spec: corev1.PodSpec{Containers: []corev1.Container{{
+					Name: "app", Image: "example.com/app", Command: []string{"/bin/sh", "-c"}, Args: args,
+				}}},
+			}
+		}
+		short := server("short", "exec hypercorn app:app")
+		Expect(api.Create(ctx, short)).To(Succeed())
+		Eventually(statusOf(ctx, web)).WithTimeout(soon).Should(
+			haveCondition(v1alpha1.ConditionServerStopsInTime, metav1.ConditionFalse, v1alpha1.ReasonTimeoutTooShort))
+		Eventually(reasonsOf(ctx, namespace)).WithTimeout(soon).Should(ContainElement(v1alpha1.ReasonTimeoutTooShort))
+
+		Expect(api.Delete(ctx, short, client.GracePeriodSeconds(0))).To(Succeed())
+		Expect(api.Create(ctx, server("long", "exec hypercorn --graceful-timeout=30 app:app"))).To(Succeed())
+		Eventually(statusOf(ctx, web)).WithTimeout(soon).Should(
+			haveCondition(v1alpha1.ConditionServerStopsInTime, metav1.ConditionTrue, v1alpha1.ReasonTimeoutsLongEnough))
+		Eventually(reasonsOf(ctx, namespace)).WithTimeout(soon).Should(ContainElement(v1alpha1.ReasonTimeoutsLongEnough))
+	}, SpecTimeout(2*time.Minute))
+
 	It("says that the agent cannot be had, and forgets its metrics when it goes", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		leader := startReplica(ctx, namespace)
