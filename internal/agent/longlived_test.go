@@ -142,7 +142,10 @@ func TestLongLivedPolicies(t *testing.T) {
 			c.connect(t, url+"/stream", streams)
 			c.connect(t, url+"/socket", sockets)
 			sp := spec(func(sp *hold.Spec) {
-				sp.BoundSeconds, sp.ServePorts, sp.TerminationLog = 6, []int32{port}, terminationLog(t)
+				sp.ServePorts, sp.TerminationLog = []int32{port}, terminationLog(t)
+				if tc.outcome == hold.OutcomeTimedOut {
+					sp.BoundSeconds = 6
+				}
 				sp.HTTP = &hold.HTTP{Port: status, Path: "/drain-status", Scheme: "HTTP", TimeoutSeconds: 2, PeriodSeconds: 1, DrainedWhen: "Body"}
 				sp.Notify = &hold.Notify{Port: status, Path: "/drain"}
 				if tc.policy != "" {

@@ -43,6 +43,7 @@ func TestDecideOnTheFirstVisit(t *testing.T) {
 				condition(v1alpha1.ConditionLatencyObserved, metav1.ConditionUnknown, v1alpha1.ReasonNotAskedFor, "spec.gracePeriod.latency names no source: the pod's own grace stands for it"),
 				condition(v1alpha1.ConditionGraceWithinCeilings, metav1.ConditionUnknown, v1alpha1.ReasonNoRecommendation, "there is no recommendation yet"),
 				condition(v1alpha1.ConditionHoldWithinDeadlines, metav1.ConditionUnknown, v1alpha1.ReasonNotHoldingDeletions, "the policy does not hold deletions"),
+				condition(v1alpha1.ConditionServerStopsInTime, metav1.ConditionUnknown, v1alpha1.ReasonNoServerSeen, "no container's command shows a server whose graceful timeout is known"),
 			},
 		},
 		Events: []Event{{Type: corev1.EventTypeNormal, Reason: v1alpha1.ReasonInjectionWorks, Action: ActionCheck, Message: "a dry-run pod came back injected"}},

@@ -3,10 +3,12 @@ package drain
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"runtime"
 	"testing"
 	"time"
@@ -131,9 +133,11 @@ func decode(t *testing.T, a answer) Status {
 	return s
 }
 
+// listen is on a loopback address of this process's own: once it is closed,
+// nobody else answers there.
 func listen(t *testing.T) net.Listener {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", fmt.Sprintf("127.85.%d.%d:0", os.Getpid()>>8&0xff, os.Getpid()&0xff))
 	if err != nil {
 		t.Fatal(err)
 	}
