@@ -37,20 +37,33 @@ func Aggregate(key Key, results load.Results, ends []End) Cell {
 		}
 	}
 	if t := results.SessionTally(load.WebSocket); t.Sessions() > 0 {
-		c.Clients = append(c.Clients, held(WebSocket, t.Sent, t))
+		c.Clients = append(c.Clients, held(WebSocket, t.Sent, t, clients(results, load.WebSocket)))
 	}
 	if t := results.SessionTally(load.EventStream); t.Sessions() > 0 {
-		c.Clients = append(c.Clients, held(EventStream, t.Sessions(), t))
+		c.Clients = append(c.Clients, held(EventStream, t.Sessions(), t, clients(results, load.EventStream)))
 	}
 	return c
 }
 
+// clients is how many hold connections of a kind.
+func clients(results load.Results, kind load.SessionKind) int {
+	known := map[int]bool{}
+	for _, s := range results.Sessions {
+		if s.Kind == kind {
+			known[s.Client] = true
+		}
+	}
+	return len(known)
+}
+
 // held is what clients of long-lived connections saw. That one was told and
-// then cut is no failure as long as no message was lost by it.
-func held(client Client, requests int, t load.SessionTally) Seen {
+// then cut is no failure as long as no message was lost by it. The load ends a
+// while after the last pod: by then each client is to be connected again.
+func held(client Client, requests int, t load.SessionTally, clients int) Seen {
 	s := Seen{Client: client, Requests: requests, Ended: t.Told + t.Untold, Told: t.Told}
 	s.fail(CutUntold, t.Untold)
 	s.fail(Lost, t.Lost)
+	s.fail(NotBack, max(0, clients-t.Kept))
 	return s
 }
 

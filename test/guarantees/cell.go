@@ -129,6 +129,8 @@ const (
 	CutUntold = "cut untold"
 	// Lost: a message that was sent and did not come back.
 	Lost = "message lost"
+	// NotBack: the client was not connected at the end.
+	NotBack = "not back"
 )
 
 // Failed is the number of failures.

@@ -91,10 +91,10 @@ func TestAggregate(t *testing.T) {
 		StartedAt: time.Date(2026, 1, 2, 23, 0, 0, 0, time.UTC), Elapsed: 61 * time.Second,
 		Records: []load.Record{{Kind: load.Fresh}, {Kind: load.Fresh}, {Kind: load.Busy}, {Kind: load.Busy, Cause: load.Reset}},
 		Sessions: []load.Session{
-			{Kind: load.WebSocket, Told: time.Second, Sent: 10, Received: 9},             // the other was declared unprocessed
-			{Kind: load.WebSocket, Cause: load.Reset, Sent: 10, Received: 8, Lost: 2},    // cut
-			{Kind: load.WebSocket, Sent: 10, Received: 10},                               // stood at the end
-			{Kind: load.EventStream, Told: time.Second, Cause: load.Closed, Received: 0}, // told, then cut
+			{Kind: load.WebSocket, Told: time.Second, Sent: 10, Received: 9},                     // the other was declared unprocessed
+			{Kind: load.WebSocket, Client: 1, Cause: load.Reset, Sent: 10, Received: 8, Lost: 2}, // cut, and not back
+			{Kind: load.WebSocket, Sent: 10, Received: 10},                                       // stood at the end
+			{Kind: load.EventStream, Told: time.Second, Cause: load.Closed},                      // told, then cut
 			{Kind: load.EventStream},
 		},
 	}
@@ -103,7 +103,7 @@ func TestAggregate(t *testing.T) {
 		Key: key, At: "2026-01-02", TookSeconds: 61, Pods: 3, Held: Spread{5, 6, 8},
 		Outcomes: map[string]int{"Drained": 1, "TimedOut": 1, "killed": 1},
 		Clients: []Seen{{Client: Fresh, Requests: 2}, {Client: Busy, Requests: 2, Failures: map[string]int{"reset": 1}},
-			{Client: WebSocket, Requests: 30, Ended: 2, Told: 1, Failures: map[string]int{CutUntold: 1, Lost: 2}},
+			{Client: WebSocket, Requests: 30, Ended: 2, Told: 1, Failures: map[string]int{CutUntold: 1, Lost: 2, NotBack: 1}},
 			{Client: EventStream, Requests: 2, Ended: 1, Told: 1}},
 	}
 	if diff := cmp.Diff(want, Aggregate(key, results, ends)); diff != "" {

@@ -20,6 +20,8 @@ type Facts struct {
 	OnTerm Ending
 	// ClosesAlways: it keeps no connection, and says so in each of its answers.
 	ClosesAlways bool
+	// Proxy: it stands before an application in the same pod.
+	Proxy bool
 }
 
 // Failure is one cause of failures in a cell, for which a reason is looked for.
@@ -73,6 +75,10 @@ var rules = []rule{
 	{
 		func(f Failure) bool { return f.Variant == Bare && f.Client.LongLived() && f.Cause == Lost },
 		"Without the middleware the connection ends with the process, and with it messages that were on their way.",
+	},
+	{
+		func(f Failure) bool { return f.Variant == Bare && f.Facts.Proxy && f.Cause == "status 5xx" },
+		"The proxy and the application behind it in the same pod get SIGTERM apart from each other: when the application is gone first, the proxy answers 502 for it, to clients that keep their connections as long as these last.",
 	},
 	{
 		func(f Failure) bool {

@@ -10,8 +10,8 @@ var facts = map[string]Facts{
 	"gunicorn-gevent":  {OnTerm: Finishes},
 	"uvicorn":          {OnTerm: Finishes},
 	"hypercorn":        {OnTerm: Finishes},
-	"nginx":            {OnTerm: AtOnce},
-	"haproxy":          {OnTerm: AtOnce},
+	"nginx":            {OnTerm: AtOnce, Proxy: true},
+	"haproxy":          {OnTerm: AtOnce, Proxy: true},
 }
 
 func factsOf(server string) Facts { return facts[server] }

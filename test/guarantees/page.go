@@ -39,8 +39,8 @@ func (p *page) head(d Data) {
 	p.say("- **none** of n: not one failed, of at least %s that were sent while pods ended. Fewer are \"0 of n\", and no claim.", number(Enough))
 	p.say("- A number of failures has its reason behind it. Clients without a figure are those that the server does not serve.")
 	p.say("- WebSocket: messages that are sent back; failed are those that did not come back though nothing said that they would not, " +
-		"and connections that ended (or were not made) without a word before. Event stream: streams; failed are those that ended so. " +
-		"Of those that ended, so many were told to connect again. All connect again.")
+		"connections that ended (or were not made) without a word before, and clients that were not connected again at the end. " +
+		"Event stream: the same for streams. Of the connections that ended, so many clients were told to connect again.")
 	p.say("- held: from the accepted deletion to SIGTERM, least / median / longest of the pods that ended.\n")
 	p.say("%s", d.totals())
 	p.say("Get it again: `make guarantees`, which goes on where it was stopped; `make help` and hack/make/guarantees.mk say how to run a part.\n")
@@ -55,6 +55,9 @@ func (p *page) head(d Data) {
 
 // totals sums up what was measured, where and when.
 func (d Data) totals() string {
+	if len(d.Cells) == 0 {
+		return "Nothing has been measured yet.\n"
+	}
 	var requests, pods int
 	claims, zeros, failing := 0, 0, 0
 	first, last := "", ""

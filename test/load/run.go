@@ -109,6 +109,9 @@ func (r *Run) all(ctx context.Context) {
 	for i := range r.cfg.BusyConns {
 		streams.Go(func() { r.busy(ctx, uint64(3+i)) })
 	}
+	for i := range r.cfg.RPCConns {
+		streams.Go(func() { r.rpcs(ctx, rpcStreams+uint64(i)) })
+	}
 	r.sessions(ctx, &streams)
 	streams.Wait()
 	r.stop()
@@ -155,8 +158,9 @@ func (r *Run) busy(ctx context.Context, stream uint64) {
 	defer c.close()
 	for plan := newShape(r.cfg, stream, 0); ctx.Err() == nil; {
 		cause := r.send(c, plan.next(), -1)
-		// A service without a listener would be asked in a tight loop.
-		if cause == Refused && !r.waitUntil(ctx, time.Since(r.started)+100*time.Millisecond) {
+		// A service without a listener, or a proxy without a server behind it,
+		// would be asked in a tight loop.
+		if (cause == Refused || cause == ServerError) && !r.waitUntil(ctx, time.Since(r.started)+100*time.Millisecond) {
 			return
 		}
 	}

@@ -62,7 +62,7 @@ func (g *ground) steps(e guarantees.Event) int {
 
 func (g *ground) enough(ctx context.Context) (bool, error) {
 	live, err := g.loader.Live(ctx)
-	return err == nil && g.Load.enough(live, g.workload, g.requests()), err
+	return err == nil && g.load.enough(live, g.workload, g.requests()), err
 }
 
 func (g *ground) awaitEnough(ctx context.Context) error {

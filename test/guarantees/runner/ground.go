@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
+	"github.com/drain-operator/drain-operator/test/demo"
 	"github.com/drain-operator/drain-operator/test/guarantees"
 	"github.com/drain-operator/drain-operator/test/load"
 	"github.com/drain-operator/drain-operator/test/load/loadpod"
@@ -33,8 +34,9 @@ type ground struct {
 	pods      *watcher
 	stopWatch context.CancelFunc
 	loader    *loadpod.Pod
-	// event is the one under way.
+	// event is the one under way, with what is sent meanwhile.
 	event guarantees.Event
+	load  Load
 }
 
 func (r *runner) newGround(of guarantees.Ground) *ground {
@@ -169,11 +171,29 @@ func (g *ground) whyNot() error {
 // events lets all events take place and hands their cells over.
 func (g *ground) events(ctx context.Context) error {
 	for _, e := range g.Events {
-		if err := g.happen(ctx, e); err != nil {
+		err := g.happen(ctx, e)
+		// With the operator down, pods that came meanwhile have no hook.
+		for errors.Is(err, errOverrun) && g.Operator == guarantees.Up && g.slowDown() {
+			g.Say("%s %s begins anew with less load: %v", g.name(), e, err)
+			if err = g.settle(ctx); err == nil {
+				err = g.happen(ctx, e)
+			}
+		}
+		if err != nil {
 			return fmt.Errorf("%s: %w", e, err)
 		}
 	}
 	return nil
+}
+
+// settle brings the workload back to what it was before an event.
+func (g *ground) settle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, setupTimeout, fmt.Errorf("settling took longer than %s", setupTimeout))
+	defer cancel()
+	if err := g.scale(ctx, g.Replicas); err != nil {
+		return err
+	}
+	return g.pods.wait(ctx, "the drains to end", func(l []demo.Life) bool { return draining(l) == 0 })
 }
 
 func (g *ground) happen(ctx context.Context, e guarantees.Event) error {
@@ -181,14 +201,18 @@ func (g *ground) happen(ctx context.Context, e guarantees.Event) error {
 	defer cancel()
 	g.mu.Lock()
 	g.event = e
+	g.load = g.Load.at(g.share)
 	g.mu.Unlock()
 	key := g.Key(e)
-	if err := g.loader.Begin(ctx, g.Load.config(key, g.workload, g.address)); err != nil {
+	if err := g.loader.Begin(ctx, g.load.config(key, g.workload, g.address)); err != nil {
 		return err
 	}
 	from := time.Now()
 	watched, stop := g.watchLoad(ctx)
 	err := g.underLoad(watched, e)
+	if cause := context.Cause(watched); errors.Is(cause, errOverrun) {
+		err = cause
+	}
 	stop()
 	results, finishErr := g.loader.Finish(context.WithoutCancel(ctx))
 	if err := errors.Join(err, finishErr); err != nil {

@@ -1,8 +1,10 @@
 package runner
 
 import (
+	"errors"
 	"fmt"
 	"hash/fnv"
+	"math"
 	"time"
 
 	"github.com/drain-operator/drain-operator/test/guarantees"
@@ -55,9 +57,23 @@ const maxUnderWay = 400
 // nothing of a server, and more of them only make it worse.
 func overrun(live load.Live) error {
 	if live.Outstanding > maxUnderWay {
-		return fmt.Errorf("the machine is overrun: %d requests are under way; -rate lowers what is sent, -parallel how many workloads there are at a time", live.Outstanding)
+		return fmt.Errorf("%w: %d requests are under way; fewer workloads at a time, or a lower rate, ask less of it", errOverrun, live.Outstanding)
 	}
 	return nil
+}
+
+var errOverrun = errors.New("the machine is overrun")
+
+// slower is by how much less is sent from then on when the machine was overrun,
+// slowest the least share of what was asked for that makes sense.
+const slower, slowest = 0.7, 0.15
+
+// at is the load at a share of its rates.
+func (l Load) at(share float64) Load {
+	l.FreshPerSecond *= share
+	l.BusyConns = max(2, int(math.Round(float64(l.BusyConns)*share)))
+	l.MessageEvery = time.Duration(float64(l.MessageEvery) / share)
+	return l
 }
 
 // enough says whether every client has sent so many.

@@ -68,6 +68,8 @@ type runner struct {
 	planned time.Duration
 	running map[*ground]struct{}
 	errs    []error
+	// share of the load that is sent: less, once the machine was overrun.
+	share float64
 }
 
 // Run runs the grounds, so many at a time. One that fails does not stop the
@@ -76,7 +78,7 @@ type runner struct {
 func Run(ctx context.Context, env *framework.Env, grounds []guarantees.Ground, s Settings) (err error) {
 	r := &runner{
 		Settings: s, Env: env, operator: operator.Operator{Env: env}, begun: time.Now(),
-		left: slices.Clone(grounds), running: map[*ground]struct{}{},
+		left: slices.Clone(grounds), running: map[*ground]struct{}{}, share: 1,
 	}
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
@@ -202,4 +204,12 @@ func (r *runner) remaining() time.Duration {
 		left = time.Duration(float64(left) * float64(time.Since(r.begun)) / float64(planned))
 	}
 	return left
+}
+
+// slowDown lowers what is sent from now on, and says whether it makes sense.
+func (r *runner) slowDown() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.share *= slower
+	return r.share >= slowest
 }

@@ -45,6 +45,12 @@ func (i images) reference(name string) (string, error) {
 // maxVersions bounds the file that is read, in bytes.
 const maxVersions = 1 << 20
 
+// shown are Debian's packages whose versions matter, by the names of what they are.
+var shown = map[string]string{
+	"gunicorn": "Gunicorn", "python3-gevent": "gevent", "python3-uvicorn": "Uvicorn", "python3-h11": "h11", "python3-wsproto": "wsproto",
+	"python3-hypercorn": "Hypercorn", "python3.11": "Python", "nodejs": "Node.js", "nginx": "nginx", "haproxy": "HAProxy",
+}
+
 // versions are those of the servers: of Debian's packages as their image has
 // them in /versions.json, and of Go.
 func versions(archive string) (map[string]string, error) {
@@ -70,7 +76,16 @@ func versions(archive string) (map[string]string, error) {
 		if b == nil {
 			continue
 		}
-		return found, json.Unmarshal(b, &found)
+		var all map[string]string
+		if err := json.Unmarshal(b, &all); err != nil {
+			return nil, fmt.Errorf("%s: %w", archive, err)
+		}
+		for name, is := range shown {
+			if v := all[name]; v != "" {
+				found[is] = v
+			}
+		}
+		return found, nil
 	}
 }
 
