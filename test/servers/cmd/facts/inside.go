@@ -192,7 +192,7 @@ func measure(ctx context.Context, c testCase, server *exec.Cmd) (fact, error) {
 	if err != nil {
 		return f, err
 	}
-	if _, err := open.read(); err != nil {
+	if _, _, err := open.read(); err != nil {
 		return f, err
 	}
 	var requests []*conn
@@ -266,19 +266,21 @@ func dial(path string) (*conn, error) {
 	return &conn{raw, bufio.NewReader(raw)}, err
 }
 
-// read reads a whole response.
-func (c *conn) read() (*http.Response, error) {
+// read reads a whole response: its status, and whether it says that it is the
+// last on the connection.
+func (c *conn) read() (status int, closes bool, err error) {
 	response, err := http.ReadResponse(c.reader, nil)
 	if err != nil {
-		return nil, err
+		return 0, false, err
 	}
+	defer response.Body.Close()
 	_, err = io.Copy(io.Discard, response.Body)
-	return response, err
+	return response.StatusCode, response.Close, err
 }
 
 func (c *conn) answer(told time.Time) answer {
-	response, err := c.read()
-	return answer{At: time.Since(told), Whole: err == nil && response.StatusCode < 500, Close: err == nil && response.Close}
+	status, closes, err := c.read()
+	return answer{At: time.Since(told), Whole: err == nil && status < 500, Close: err == nil && closes}
 }
 
 // closed is when the server closes the idle connection; 0 if only its end does.
@@ -305,7 +307,7 @@ func idle(patience time.Duration) time.Duration {
 		return 0
 	}
 	defer c.Close()
-	if _, err := c.read(); err != nil {
+	if _, _, err := c.read(); err != nil {
 		return 0
 	}
 	begin := time.Now()
@@ -324,7 +326,7 @@ func refused(told time.Time, ended <-chan struct{}) (at time.Duration, hangs boo
 		c, err := dial("/healthz")
 		if err == nil {
 			_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
-			_, err = c.read()
+			_, _, err = c.read()
 			_ = c.Close()
 		}
 		hangs = errors.Is(err, os.ErrDeadlineExceeded)

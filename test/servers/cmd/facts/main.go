@@ -25,8 +25,8 @@ const envCase = "SERVER_FACTS_CASE"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
 	err := run(ctx)
+	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "facts:", err)
 		os.Exit(1)
