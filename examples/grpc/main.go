@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"net"
 	"time"
@@ -37,7 +38,7 @@ func main() {
 }
 
 // run serves until ctx is done, and the drain status until the end.
-func run(ctx context.Context, d *drain.Drainer, addr, statusAddr string, timeout time.Duration, parameters keepalive.ServerParameters) error {
+func run(ctx context.Context, d *drain.Drainer, addr, statusAddr string, timeout time.Duration, parameters keepalive.ServerParameters) (err error) {
 	var config net.ListenConfig
 	status, err := config.Listen(ctx, "tcp", statusAddr)
 	if err != nil {
@@ -50,7 +51,7 @@ func run(ctx context.Context, d *drain.Drainer, addr, statusAddr string, timeout
 	statusCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan error, 1)
 	go func() { ended <- d.ServeStatus(statusCtx, status) }()
-	defer func() { stop(); <-ended }()
+	defer func() { stop(); err = errors.Join(err, <-ended) }()
 	return draingrpc.Serve(ctx, d, ln, timeout, func(more ...grpc.ServerOption) *grpc.Server {
 		s := grpc.NewServer(append([]grpc.ServerOption{grpc.KeepaliveParams(parameters)}, more...)...)
 		grpc_health_v1.RegisterHealthServer(s, health.NewServer())

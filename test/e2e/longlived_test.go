@@ -57,7 +57,8 @@ func connectStreams(ctx context.Context, ns *framework.Namespace) *framework.Loa
 	ns.Apply(ctx, framework.Policy("web").HTTP(v1alpha1.DrainedWhenBody).Notify().LongLived(v1alpha1.LongLivedCloseAfter, 5))
 	ns.Deploy(ctx, framework.Pod("web").Streams().Deployment(streamPods))
 	clients := ns.StartLoad(ctx, load.Config{
-		Target: ns.Service(ctx, "web", framework.WorkPort), WebSockets: webSockets, EventStreams: eventStreams, MessageEveryMillis: 500,
+		Target: ns.Service(ctx, "web", framework.WorkPort), WebSockets: webSockets, EventStreams: eventStreams,
+		MessageEveryMillis: 500, SlackSeconds: 30,
 	})
 	clients.AwaitOpen(ctx, webSockets+eventStreams)
 	return clients

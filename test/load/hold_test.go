@@ -241,8 +241,8 @@ func TestFailedAttempts(t *testing.T) {
 }
 
 func TestReconnectsAreCounted(t *testing.T) {
-	at := func(client int, start time.Duration) Session {
-		return Session{Client: client, Start: start * time.Second}
+	at := func(client, start int) Session {
+		return Session{Client: client, Start: time.Duration(start) * time.Second}
 	}
 	r := Results{Elapsed: 5 * time.Second, Sessions: []Session{at(0, 3), at(0, 0), at(1, 1), at(1, 3), at(1, 4), {Kind: EventStream, Start: 2 * time.Second}}}
 	if diff := cmp.Diff([]int{0, 0, 0, 2, 1, 0}, r.Reconnects(WebSocket, time.Second)); diff != "" {

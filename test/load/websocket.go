@@ -97,7 +97,8 @@ func (e *echo) hold(ctx, background context.Context) {
 			e.leaving, stopped = true, nil
 		}
 		if !over && e.leaving && len(e.out) == 0 {
-			e.end(e.conn.Close(websocket.StatusNormalClosure, "told to go"))
+			// Nothing is under way: how soon the other side agrees does not matter.
+			_ = e.conn.Close(websocket.StatusNormalClosure, "told to go")
 			over = true
 		}
 	}

@@ -61,16 +61,14 @@ const (
 // The error says how many requests were cut, or why there was no serving on.
 func Serve(ctx context.Context, d *drain.Drainer, ln net.Listener, timeout time.Duration, newServer func(...grpc.ServerOption) *grpc.Server) error {
 	s := &servers{d: d, newServer: newServer, current: map[bool]*lane{}}
-	over := make(chan error, 1)
-	go func() { over <- s.accept(ln) }()
-	var err error
-	select {
-	case err = <-over:
-		err = errors.Join(err, ln.Close())
-	case <-ctx.Done():
+	stop := context.AfterFunc(ctx, func() {
 		d.SetDraining(true)
-		_ = ln.Close() // it was asked for nothing
-		<-over
+		_ = ln.Close() // nobody is to come any more
+	})
+	defer stop()
+	err := s.accept(ln)
+	if ctx.Err() != nil {
+		err = nil
 	}
 	d.SetDraining(true)
 	return errors.Join(err, s.end(timeout))
@@ -96,7 +94,7 @@ func (s *servers) accept(ln net.Listener) error {
 			s.hand(c)
 			continue
 		}
-		if t, ok := err.(interface{ Temporary() bool }); !ok || !t.Temporary() { //nolint:errorlint // as net/http has it
+		if t, ok := err.(interface{ Temporary() bool }); !ok || !t.Temporary() {
 			return err
 		}
 		time.Sleep(pause)

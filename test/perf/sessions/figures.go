@@ -38,6 +38,23 @@ func (s seen) figures() []perf.Figure {
 	}
 }
 
+// failures tells how connections ended that should not have, and when the first
+// of them did.
+func (s seen) failures() (lines []string) {
+	tally := s.SessionTally(load.WebSocket)
+	for _, cause := range load.Failures() {
+		n := tally.ByCause[cause]
+		if n == 0 {
+			continue
+		}
+		first := slices.IndexFunc(s.Sessions, func(x load.Session) bool { return x.Cause == cause })
+		x := s.Sessions[first]
+		lines = append(lines, fmt.Sprintf("%d connections: %s; the first, to pod %q, from %s to %s of the load, %s after the update began",
+			n, cause, s.Pods[x.Pod], x.Start.Round(time.Millisecond), x.End.Round(time.Millisecond), (x.End-s.began).Round(time.Millisecond)))
+	}
+	return append(lines, s.Others...)
+}
+
 // rate is how many clients came back in each second.
 func (s seen) rate() []int { return s.Reconnects(load.WebSocket, time.Second) }
 

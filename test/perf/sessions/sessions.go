@@ -43,6 +43,8 @@ const (
 	propagation   = 5
 	// rest is how long clients are watched after the last old pod has gone.
 	rest = 5 * time.Second
+	// slack is how many seconds an echo may take: slow is not lost.
+	slack = 60
 
 	app     = "web"
 	patient = 2 * time.Minute
@@ -73,6 +75,9 @@ func Measure(ctx context.Context, image, dir string, say func(string, ...any)) (
 	if err != nil {
 		return nil, err
 	}
+	for _, line := range seen.failures() {
+		say("%s", line)
+	}
 	path := filepath.Join(dir, Plot)
 	page, err := seen.plot()
 	if err != nil {
@@ -102,7 +107,7 @@ func (b *bench) run(ctx context.Context) (seen, error) {
 	if err != nil {
 		return seen{}, err
 	}
-	if err := loader.Begin(ctx, load.Config{Target: target, AwaitSeconds: 60, WebSockets: clients}); err != nil {
+	if err := loader.Begin(ctx, load.Config{Target: target, AwaitSeconds: 60, WebSockets: clients, SlackSeconds: slack}); err != nil {
 		return seen{}, err
 	}
 	if err := b.awaitOpen(ctx, loader); err != nil {
