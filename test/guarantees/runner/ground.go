@@ -218,6 +218,9 @@ func (g *ground) happen(ctx context.Context, e guarantees.Event) error {
 	if err := errors.Join(err, finishErr); err != nil {
 		return err
 	}
+	if err := late(results); err != nil {
+		return err
+	}
 	ends, err := endsOf(g.pods.lives(), from, g.workload.Policy != nil)
 	if err != nil {
 		return err

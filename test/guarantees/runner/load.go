@@ -62,6 +62,18 @@ func overrun(live load.Live) error {
 	return nil
 }
 
+// maxLag is how late a request may be sent. Clients that the machine has no time
+// for are not those that never pause.
+const maxLag = 2 * time.Second
+
+// late is an error where a machine was overrun all the same.
+func late(results load.Results) error {
+	if results.MaxLag > maxLag {
+		return fmt.Errorf("%w: requests were sent up to %s late", errOverrun, results.MaxLag.Round(time.Millisecond))
+	}
+	return nil
+}
+
 var errOverrun = errors.New("the machine is overrun")
 
 // slower is by how much less is sent from then on when the machine was overrun,
