@@ -237,7 +237,7 @@ func (g *ground) watchLoad(ctx context.Context) (watched context.Context, stop f
 		for pause(watched, time.Second) == nil {
 			// Who cannot ask now asks again.
 			if live, err := g.loader.Live(watched); err == nil {
-				if err := overrun(live); err != nil {
+				if err := g.load.overrun(live); err != nil {
 					cancel(err)
 				}
 			}

@@ -49,14 +49,15 @@ func (l Load) config(key guarantees.Key, w Workload, address string) load.Config
 	return cfg
 }
 
-// maxUnderWay is how many requests may be under way at a time. What is beyond
-// is no matter of pods that end: the machine cannot answer what is sent.
-const maxUnderWay = 400
+// maxUnderWay is how many requests may be under way at a time: what is sent
+// within some seconds. What is beyond is no matter of pods that end: the machine
+// cannot answer what is sent.
+func (l Load) maxUnderWay() int { return l.BusyConns + 40 + int(2*l.FreshPerSecond) }
 
 // overrun is an error where a machine is. Requests that time out then say
 // nothing of a server, and more of them only make it worse.
-func overrun(live load.Live) error {
-	if live.Outstanding > maxUnderWay {
+func (l Load) overrun(live load.Live) error {
+	if live.Outstanding > l.maxUnderWay() {
 		return fmt.Errorf("%w: %d requests are under way; fewer workloads at a time, or a lower rate, ask less of it", errOverrun, live.Outstanding)
 	}
 	return nil

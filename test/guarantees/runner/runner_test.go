@@ -38,8 +38,9 @@ func TestEnoughIsOfEveryClient(t *testing.T) {
 }
 
 func TestOverrun(t *testing.T) {
-	for outstanding, want := range map[int]bool{0: false, maxUnderWay: false, maxUnderWay + 1: true} {
-		if got := overrun(load.Live{Outstanding: outstanding}) != nil; got != want {
+	l := Load{FreshPerSecond: 100, BusyConns: 4}
+	for outstanding, want := range map[int]bool{0: false, 244: false, 245: true} {
+		if got := l.overrun(load.Live{Outstanding: outstanding}) != nil; got != want {
 			t.Errorf("%d requests under way: overrun is %t", outstanding, got)
 		}
 	}
