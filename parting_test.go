@@ -8,10 +8,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
@@ -39,6 +41,9 @@ func TestNoRequestIsLostWhenAReplicaEnds(t *testing.T) {
 		for _, err := range failed {
 			t.Log(err)
 		}
+		if t.Failed() {
+			return
+		}
 	}
 	if asked < 100 || lost > 0 {
 		t.Errorf("%d of %d requests were lost", lost, asked)
@@ -48,19 +53,22 @@ func TestNoRequestIsLostWhenAReplicaEnds(t *testing.T) {
 // replica is a webhook server as the manager runs it.
 type replica struct {
 	address string
-	// end is SIGTERM; ended is closed when the server has stopped.
-	end   context.CancelFunc
-	ended chan struct{}
+	// tell is SIGTERM, end is when the parting time is over; ended is closed
+	// when the server has stopped.
+	tell, end context.CancelFunc
+	ended     chan struct{}
 }
 
 func startReplica(t *testing.T, pair tls.Certificate) replica {
 	t.Helper()
-	ctx, end := context.WithCancel(context.Background())
+	told, tell := context.WithCancel(context.Background())
+	parted, end := context.WithCancel(context.Background())
+	t.Cleanup(tell)
 	t.Cleanup(end)
-	r := replica{address: freeAddress(t), end: end, ended: make(chan struct{})}
-	_, port, _ := net.SplitHostPort(r.address)
-	server := partingServer{told: ctx, Server: ctrlwebhook.NewServer(ctrlwebhook.Options{
-		Host: "127.0.0.1", Port: mustAtoi(t, port),
+	r := replica{address: freeAddress(t), tell: tell, end: end, ended: make(chan struct{})}
+	host, port, _ := net.SplitHostPort(r.address)
+	server := partingServer{told: told, Server: ctrlwebhook.NewServer(ctrlwebhook.Options{
+		Host: host, Port: mustAtoi(t, port),
 		TLSOpts: []func(*tls.Config){func(c *tls.Config) {
 			c.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &pair, nil }
 		}},
@@ -68,7 +76,7 @@ func startReplica(t *testing.T, pair tls.Certificate) replica {
 	server.Register("/inject", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }))
 	go func() {
 		defer close(r.ended)
-		if err := server.Start(later(ctx, 200*time.Millisecond)); err != nil {
+		if err := server.Start(parted); err != nil {
 			t.Error(err)
 		}
 	}()
@@ -76,33 +84,34 @@ func startReplica(t *testing.T, pair tls.Certificate) replica {
 	return r
 }
 
-// askers ask at the same time, each on a connection of its own.
-const askers = 4
+const (
+	// askers ask at the same time, each on a connection of its own.
+	askers = 4
+	// asksBefore the replica is told to end: connections are made, and used.
+	asksBefore = 5
+)
 
-// askWhileItEnds asks without a pause, over HTTP/1.1 as API servers do,
-// until the replica has stopped. It returns how often, and what was lost.
+// askWhileItEnds asks without a pause, over HTTP/1.1 as API servers do, until
+// the replica has stopped, which it does as soon as everybody asks elsewhere. It
+// returns how often, and what was lost.
 func askWhileItEnds(t *testing.T, goes, stays replica) (asked int, failed []error) {
 	t.Helper()
 	var target atomic.Pointer[string]
 	target.Store(&goes.address)
-	dialer := &net.Dialer{}
-	client := &http.Client{Transport: &http.Transport{
-		TLSClientConfig:     &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}}, //nolint:gosec // whom it asks is not the matter
-		MaxIdleConnsPerHost: askers,
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			conn, err := dialer.DialContext(ctx, network, *target.Load())
-			if err != nil {
-				return nil, err
-			}
-			return newLagging(conn), nil
-		},
-	}}
-	defer client.CloseIdleConnections()
 	var mu sync.Mutex
-	var asking sync.WaitGroup
+	var asking, begun, moved sync.WaitGroup
 	for range askers {
+		begun.Add(1)
+		moved.Add(1)
+		elsewhere := sync.OnceFunc(moved.Done)
+		client := askerOf(&target, func(address string) {
+			if address == stays.address {
+				elsewhere()
+			}
+		})
 		asking.Go(func() {
-			for {
+			defer client.CloseIdleConnections()
+			for n := 1; ; n++ {
 				err := ask(client)
 				mu.Lock()
 				asked++
@@ -110,6 +119,9 @@ func askWhileItEnds(t *testing.T, goes, stays replica) (asked int, failed []erro
 					failed = append(failed, err)
 				}
 				mu.Unlock()
+				if n == asksBefore {
+					begun.Done()
+				}
 				select {
 				case <-goes.ended:
 					return
@@ -118,15 +130,64 @@ func askWhileItEnds(t *testing.T, goes, stays replica) (asked int, failed []erro
 			}
 		})
 	}
-	for range 5 { // connections are made
-		if err := ask(client); err != nil {
-			failed = append(failed, err)
-		}
-	}
+	begun.Wait()
 	target.Store(&stays.address) // as endpoints and kube-proxy have it
+	goes.tell()
+	awaitAll(t, "clients on other connections", &moved)
 	goes.end()
 	asking.Wait()
 	return asked, failed
+}
+
+// askerOf is a client with one connection, to what is the target when it is
+// made; connected hears of it.
+func askerOf(target *atomic.Pointer[string], connected func(address string)) *http.Client {
+	dialer := &net.Dialer{}
+	return &http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}}, //nolint:gosec // whom it asks is not the matter
+		MaxConnsPerHost: 1,
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			address := *target.Load()
+			conn, err := dialer.DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			connected(address)
+			return newLagging(conn), nil
+		},
+	}}
+}
+
+func awaitAll(t *testing.T, what string, all *sync.WaitGroup) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		all.Wait()
+	}()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Errorf("there are no %s", what)
+	}
+}
+
+// A replica goes on for its parting time after it is told to end, not less.
+func TestLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		told, tell := context.WithCancel(t.Context())
+		ends := later(told, partingTime)
+		time.Sleep(time.Hour)
+		if ends.Err() != nil {
+			t.Error("it ends though nobody told it to")
+		}
+		tell()
+		began := time.Now()
+		<-ends.Done()
+		if took := time.Since(began); took != partingTime {
+			t.Errorf("it goes on for %s, want %s", took, partingTime)
+		}
+	})
 }
 
 func ask(client *http.Client) error {
@@ -142,9 +203,11 @@ func ask(client *http.Client) error {
 	return err
 }
 
+// freeAddress has a loopback address of this process's own: nobody else takes
+// the port before the server does.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", fmt.Sprintf("127.81.%d.%d:0", os.Getpid()>>8&0xff, os.Getpid()&0xff))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +226,7 @@ func mustAtoi(t *testing.T, s string) int {
 
 func awaitListening(t *testing.T, address string) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(30 * time.Second); ; {
 		conn, err := net.Dial("tcp", address)
 		if err == nil {
 			conn.Close()

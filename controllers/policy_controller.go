@@ -17,6 +17,7 @@ import (
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 	"github.com/drain-operator/drain-operator/internal/condition"
+	"github.com/drain-operator/drain-operator/internal/front"
 	"github.com/drain-operator/drain-operator/internal/grace"
 	"github.com/drain-operator/drain-operator/internal/plan"
 	"github.com/drain-operator/drain-operator/internal/telemetry"
@@ -45,10 +46,14 @@ type PolicyReconciler struct {
 	looks    *looks
 	reaches  *reaches
 	// deadlines of rollouts, for policies that hold deletions.
-	deadlines *deadlines
-	graces    *telemetry.Graces
-	holds     *telemetry.Holds
-	ceilings  condition.Ceilings
+	deadlines *listings[condition.Deadline]
+	// fronts of the namespaces with a policy, and when workloads there were
+	// deployed.
+	fronts   *listings[front.Front]
+	deployed *listings[condition.Deployed]
+	graces   *telemetry.Graces
+	holds    *telemetry.Holds
+	ceilings condition.Ceilings
 	histories
 }
 
@@ -107,7 +112,7 @@ func (r *PolicyReconciler) gather(ctx context.Context, p *v1alpha1.DrainPolicy, 
 		OwnSeconds: condition.OwnGrace(coverage.Covered), Was: p.Status.GracePeriod, Now: now,
 	})
 	r.graces.Recommended(p.Namespace, p.Name, look.Summary, recommended)
-	return condition.Facts{
+	facts := condition.Facts{
 		Policy:     p,
 		Coverage:   coverage,
 		AgentPods:  found.agents,
@@ -120,9 +125,14 @@ func (r *PolicyReconciler) gather(ctx context.Context, p *v1alpha1.DrainPolicy, 
 		Notice:     notice,
 		Reach:      r.reaches.of(p.UID),
 		Deadlines:  r.deadlines.of(ctx, p),
+		Fronts:     r.fronts.of(ctx, p),
 		Held:       found.wished[p.Name],
 		Now:        now,
-	}, due, nil
+	}
+	if condition.LongLivedSeen(newestFirst(drains.Pending, p.Status.RecentDrains)) {
+		facts.Deployed = r.deployed.of(ctx, p)
+	}
+	return facts, due, nil
 }
 
 // newestFirst puts drains that are not published yet before those that are.

@@ -244,6 +244,9 @@ func TestFirstVisitSetsEverything(t *testing.T) {
 			condition(v1alpha1.ConditionLatencyObserved, metav1.ConditionUnknown, v1alpha1.ReasonNotAskedFor, "spec.gracePeriod.latency names no source: the pod's own grace stands for it"),
 			condition(v1alpha1.ConditionGraceWithinCeilings, metav1.ConditionTrue, v1alpha1.ReasonWithinCeilings, "the platform is not known to wait for less than the recommended grace"),
 			condition(v1alpha1.ConditionHoldWithinDeadlines, metav1.ConditionUnknown, v1alpha1.ReasonNotHoldingDeletions, "the policy does not hold deletions"),
+			condition(v1alpha1.ConditionServerStopsInTime, metav1.ConditionUnknown, v1alpha1.ReasonNoServerSeen, "no container's command shows a server whose graceful timeout is known"),
+			condition(v1alpha1.ConditionFrontsCovered, metav1.ConditionUnknown, v1alpha1.ReasonNoFront, "no AWS load balancer is declared in front of the pods"),
+			condition(v1alpha1.ConditionConnectionsYoungEnough, metav1.ConditionUnknown, v1alpha1.ReasonNoneSeen, "no drain has met a long-lived connection whose age the workload told"),
 		},
 	}
 	if diff := cmp.Diff(want, w.policy().Status, cmpopts.EquateEmpty()); diff != "" {

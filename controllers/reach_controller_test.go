@@ -229,7 +229,7 @@ func TestDeadlinesAreListedRarely(t *testing.T) {
 	p.Generation++
 	look(time.Second, want, 3) // known to be fresh
 	p.Generation++
-	look(deadlinesFresh, want, 4)
+	look(listingFresh, want, 4)
 	failing = errors.New("too busy")
 	look(deadlinesPeriod, want, 5)
 	p.Spec.Gate.Hold = v1alpha1.HoldTermination

@@ -86,6 +86,8 @@ func newPolicyReconciler(c client.Client, uncached client.Reader, o Options) *Po
 		reaches:   newReaches(),
 		holds:     o.Hold.Metrics,
 		deadlines: newDeadlines(uncached, o.Clock),
+		fronts:    newFronts(uncached, o.Clock),
+		deployed:  newDeployed(uncached, o.Clock),
 		graces:    o.Graces,
 		ceilings:  o.Ceilings,
 		histories: histories{kept: map[types.UID]grace.History{}},

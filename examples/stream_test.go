@@ -100,7 +100,7 @@ func TestStreamTellsItsClients(t *testing.T) {
 					t.Fatal(err)
 				}
 			})
-			heard(t, 10*time.Second, event, closed)
+			heard(t, 30*time.Second, event, closed)
 			if strings.HasPrefix(name, "SIGTERM") {
 				if err := cmd.Wait(); err != nil {
 					t.Errorf("exit: %v", err)

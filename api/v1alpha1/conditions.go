@@ -43,6 +43,17 @@ const (
 	// the policy lets go of its pod; Unknown where no server is recognised, or
 	// what it does cannot be seen from the pod.
 	ConditionServerStopsInTime = "ServerStopsInTime"
+
+	// ConditionFrontsCovered is False while an AWS load balancer that is
+	// declared in front of the pods takes longer to let go of one than the
+	// policy gives it, or less time than requests need; Unknown where there is
+	// none.
+	ConditionFrontsCovered = "FrontsCovered"
+
+	// ConditionConnectionsYoungEnough is False while long-lived connections
+	// get as old as the time between two deployments, so that each deployment
+	// meets them; Unknown until drains have met any.
+	ConditionConnectionsYoungEnough = "ConnectionsYoungEnough"
 )
 
 // Reasons of the conditions, by condition.
@@ -121,4 +132,17 @@ const (
 	ReasonStatusAnswered = "StatusAnswered"
 	ReasonStatusNoAnswer = "StatusNotAnswered"
 	ReasonNoPodToAsk     = "NoPodToAsk"
+
+	// FrontsCovered.
+	ReasonFrontsInTime        = "FrontsInTime"
+	ReasonNoFront             = "NoFront"
+	ReasonPropagationTooShort = "PropagationTooShort"
+	ReasonGraceTooShort       = "GraceTooShort"
+	ReasonDelayTooShort       = "DelayTooShort"
+
+	// ConnectionsYoungEnough.
+	ReasonYoungEnough        = "YoungEnough"
+	ReasonAsOldAsDeployments = "AsOldAsDeployments"
+	ReasonNoneSeen           = "NoneSeen"
+	ReasonNoDeployments      = "NoDeploymentsSeen"
 )

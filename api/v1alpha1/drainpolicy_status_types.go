@@ -130,14 +130,89 @@ type DrainPolicyStatus struct {
 	// +kubebuilder:validation:MaxItems=16
 	Skipped []SkippedPods `json:"skipped,omitempty"`
 
+	// fronts are the AWS load balancers that Ingresses, Services and
+	// TargetGroupBindings declare in front of the pods, at most 16.
+	// +optional
+	// +listType=map
+	// +listMapKey=kind
+	// +listMapKey=name
+	// +listMapKey=service
+	// +kubebuilder:validation:MaxItems=16
+	Fronts []Front `json:"fronts,omitempty"`
+
 	// conditions are Ready, PodsInjected, Conflicting, AgentInstallable,
 	// DrainStatusReachable, LatencyObserved, GraceWithinCeilings,
-	// HoldWithinDeadlines and ServerStopsInTime.
+	// HoldWithinDeadlines, ServerStopsInTime, FrontsCovered and
+	// ConnectionsYoungEnough.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// FrontKind is what declares a load balancer.
+// +kubebuilder:validation:Enum=Ingress;Service;TargetGroupBinding
+type FrontKind string
+
+const (
+	// FrontIngress is an Ingress of a class of the AWS Load Balancer Controller.
+	FrontIngress FrontKind = "Ingress"
+	// FrontService is a Service for which that controller makes a load balancer.
+	FrontService FrontKind = "Service"
+	// FrontTargetGroupBinding is one that somebody made by hand.
+	FrontTargetGroupBinding FrontKind = "TargetGroupBinding"
+)
+
+// FrontBalancer is a kind of load balancer.
+// +kubebuilder:validation:Enum=ALB;NLB
+type FrontBalancer string
+
+const (
+	// FrontALB is an Application Load Balancer.
+	FrontALB FrontBalancer = "ALB"
+	// FrontNLB is a Network Load Balancer.
+	FrontNLB FrontBalancer = "NLB"
+)
+
+// FrontTargets are what a load balancer sends to.
+// +kubebuilder:validation:Enum=Pods;Nodes
+type FrontTargets string
+
+const (
+	// FrontTargetsPods: the pods' own addresses, target type ip.
+	FrontTargetsPods FrontTargets = "Pods"
+	// FrontTargetsNodes: ports of the nodes, target type instance. A pod that
+	// goes is nothing that such a load balancer learns of.
+	FrontTargetsNodes FrontTargets = "Nodes"
+)
+
+// Front is a load balancer in front of the pods, as the cluster declares it.
+type Front struct {
+	// kind of the object that declares it.
+	// +required
+	Kind FrontKind `json:"kind"`
+	// name of that object.
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+	// service that selects the pods.
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Service string `json:"service"`
+	// loadBalancer is its kind; unset where the object does not tell.
+	// +optional
+	LoadBalancer FrontBalancer `json:"loadBalancer,omitempty"`
+	// targets are what it sends to.
+	// +required
+	Targets FrontTargets `json:"targets"`
+	// deregistrationDelaySeconds is how long it lets requests in flight go on
+	// once a target is deregistered.
+	// +required
+	DeregistrationDelaySeconds int32 `json:"deregistrationDelaySeconds"`
+	// declared says that an annotation gives that delay; else it is AWS' default.
+	// +optional
+	Declared bool `json:"declared,omitempty"`
 }
 
 // GraceStatus is a recommendation for terminationGracePeriodSeconds and what
@@ -320,6 +395,11 @@ type DrainRecord struct {
 	// inFlightTrend says whether they were becoming fewer. Only where some were left.
 	// +optional
 	InFlightTrend Trend `json:"inFlightTrend,omitempty"`
+	// oldestLongLivedSeconds is how old the oldest long-lived connection was
+	// when the drain began, rounded up. Unset where the workload does not tell,
+	// or has none.
+	// +optional
+	OldestLongLivedSeconds *int32 `json:"oldestLongLivedSeconds,omitempty"`
 	// endedAt is when the last container ended, or when the pod was seen to be gone.
 	// +required
 	EndedAt metav1.Time `json:"endedAt"`

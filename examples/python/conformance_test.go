@@ -174,6 +174,10 @@ func want(t *testing.T, got drainstatus.Reading, inFlight, longLived int64) {
 	if inFlight > 0 {
 		expected.State = drainstatus.Busy
 	}
+	if told := got.OldestLongLivedSeconds > 0; told != (longLived > 0) {
+		t.Errorf("%d long-lived, the oldest %v s old", longLived, got.OldestLongLivedSeconds)
+	}
+	got.OldestLongLivedSeconds = 0
 	if diff := cmp.Diff(expected, got); diff != "" {
 		t.Errorf("reading (-want +got):\n%s", diff)
 	}

@@ -98,7 +98,7 @@ class _Counts:
 
     The file is an array of 64-bit integers: first whether the workload drains,
     then the slots of the workers, each with the number of requests in flight,
-    of long-lived ones, and when the oldest in flight began, in nanoseconds of
+    of long-lived ones, and when the oldest of either began, in nanoseconds of
     the monotonic clock, which all processes share. Absolute numbers are
     written, never differences, so a slot is right again with the next request
     whatever happened to it.
@@ -126,7 +126,7 @@ class _Counts:
         self._lock = threading.Lock()
         self._slot = -1
         self._in_flight: collections.OrderedDict[Request, int] = collections.OrderedDict()
-        self._long_lived: set[Request] = set()
+        self._long_lived: collections.OrderedDict[Request, int] = collections.OrderedDict()
 
     @property
     def draining(self) -> bool:
@@ -148,16 +148,16 @@ class _Counts:
     def end(self, request: Request) -> None:
         with self._lock:
             if self._in_flight.pop(request, None) is None:
-                if request not in self._long_lived:
+                if self._long_lived.pop(request, None) is None:
                     return
-                self._long_lived.remove(request)
             self._write()
 
     def move_to_long_lived(self, request: Request) -> bool:
         with self._lock:
-            if self._in_flight.pop(request, None) is None:
+            began = self._in_flight.pop(request, None)
+            if began is None:
                 return False
-            self._long_lived.add(request)
+            self._long_lived[request] = began
             self._write()
             return True
 
@@ -166,19 +166,21 @@ class _Counts:
         self._cells[at + 1] = len(self._long_lived)
         self._cells[at] = len(self._in_flight)
         self._cells[at + 2] = next(iter(self._in_flight.values()), 0)
+        self._cells[at + 3] = next(iter(self._long_lived.values()), 0)
 
-    def read(self) -> tuple[int, int, int]:
-        """In flight and long-lived in all processes, and when the oldest began
-        (0 where none is, or where it is not known)."""
+    def read(self) -> tuple[int, int, int, int]:
+        """In flight and long-lived in all processes, and when the oldest of each
+        began (0 where none is, or where it is not known)."""
         cells = self._cells.tolist()
-        in_flight = long_lived = oldest = 0
+        in_flight = long_lived = oldest = oldest_long_lived = 0
         for slot in range(self.SLOTS):
             at = self.FIRST + slot * self.WIDTH
-            mine, held, since = cells[at : at + 3]
+            mine, held, since, held_since = cells[at : at + 4]
             if (mine or held) and not self._abandoned(slot):
                 in_flight, long_lived = in_flight + mine, long_lived + held
-                oldest = min(since, oldest) if since and oldest else since or oldest
-        return in_flight, long_lived, oldest
+                oldest = _earlier(oldest, since)
+                oldest_long_lived = _earlier(oldest_long_lived, held_since)
+        return in_flight, long_lived, oldest, oldest_long_lived
 
     def _claim(self) -> int:
         for slot in range(self.SLOTS):
@@ -209,6 +211,16 @@ class _Counts:
     def _clear(self, slot: int) -> None:
         for cell in range(self.WIDTH):
             self._cells[self.FIRST + slot * self.WIDTH + cell] = 0
+
+
+def _earlier(a: int, b: int) -> int:
+    """The earlier of two times, of which 0 is none."""
+    return min(a, b) if a and b else a or b
+
+
+def _age(count: int, began: int) -> float:
+    """How long ago the oldest of so many began, in seconds."""
+    return round(max(0, time.monotonic_ns() - began) / 1e9, 6) if count and began else 0
 
 
 @functools.cache
@@ -312,14 +324,14 @@ class Drain:
 
     def status(self) -> dict[str, int | float | bool]:
         """The drain status of all workers, as the protocol has it."""
-        in_flight, long_lived, oldest = self._counts.read()
-        age = max(0, time.monotonic_ns() - oldest) / 1e9 if in_flight and oldest else 0
+        in_flight, long_lived, oldest, oldest_long_lived = self._counts.read()
         return {
             "version": VERSION,
             "draining": self.draining,
             "inFlight": in_flight,
             "longLived": long_lived,
-            "oldestInFlightSeconds": round(age, 6),
+            "oldestInFlightSeconds": _age(in_flight, oldest),
+            "oldestLongLivedSeconds": _age(long_lived, oldest_long_lived),
         }
 
     def wait(self, seconds: float) -> None:

@@ -8,6 +8,7 @@ import os
 import signal
 import tempfile
 import threading
+import time
 import unittest
 import unittest.mock
 from wsgiref.util import FileWrapper, setup_testing_defaults
@@ -57,6 +58,28 @@ class TestCounts(Case):
             self.assertEqual(self.drain.status()["oldestInFlightSeconds"], 2.5)
             first.end()
             self.assertEqual(self.drain.status()["oldestInFlightSeconds"], 0.5)
+
+    def test_the_oldest_of_the_long_lived_is_told_apart(self):
+        def ages():
+            got = self.drain.status()
+            return got["oldestInFlightSeconds"], got["oldestLongLivedSeconds"]
+
+        self.assertEqual(ages(), (0, 0))
+        first = self.drain.begin()
+        time.sleep(0.01)
+        between = time.monotonic()
+        second = self.drain.begin()
+        self.assertEqual(ages()[1], 0)
+        first.long_lived()
+        in_flight, long_lived = ages()
+        self.assertGreater(in_flight, 0)
+        self.assertGreater(long_lived, 0.01)
+        second.long_lived()
+        self.assertEqual(ages()[0], 0)
+        first.end()
+        self.assertLess(ages()[1], time.monotonic() - between + 0.001)
+        second.end()
+        self.assertEqual(ages(), (0, 0))
 
     def test_many_threads(self):
         def work():
@@ -282,6 +305,7 @@ class TestWSGI(Case):
         self.assertEqual((status, headers["Content-Type"]), (200, "application/json"))
         got = json.loads(body)
         self.assertGreater(got.pop("oldestInFlightSeconds"), 0)
+        self.assertEqual(got.pop("oldestLongLivedSeconds"), 0)
         self.assertEqual(got, {"version": 1, "draining": False, "inFlight": 1, "longLived": 0})
 
     def test_a_worker_of_one_thread_does_not_wait(self):

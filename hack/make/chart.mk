@@ -28,6 +28,15 @@ test-chart: $(addprefix $(BIN)/,helm helm-unittest kustomize) ## Lint the chart,
 test-lifecycle: cluster-bin $(BIN)/ginkgo ## Install, upgrade, roll back and uninstall with helm on a real cluster that has no operator.
 	@$(CLUSTER_BIN) run -- $(MAKE) --no-print-directory lifecycle-on-cluster
 
+# Not part of make test: building cert-manager takes some minutes once.
+.PHONY: test-cert-manager
+test-cert-manager: cluster-bin $(BIN)/ginkgo ## Install with a certificate of cert-manager's on a real cluster; before a release.
+	@cd hack/cert-manager && CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags="-s -w" -o $(BIN)/cert-manager .
+	@CERT_MANAGER=$(BIN)/cert-manager $(CLUSTER_BIN) run -- $(MAKE) --no-print-directory lifecycle-on-cluster LIFECYCLE_FLAGS=--label-filter=cert-manager
+
+# What else ginkgo is told.
+LIFECYCLE_FLAGS ?= --label-filter=!cert-manager
+
 # What make test-lifecycle runs once a cluster is there; KUBECONFIG names it.
 .PHONY: lifecycle-on-cluster
 lifecycle-on-cluster: deploy-build e2e-workloads lifecycle-apply lifecycle-run
@@ -40,4 +49,4 @@ lifecycle-apply:
 lifecycle-run: $(addprefix $(BIN)/,helm ginkgo)
 	@mkdir -p reports
 	HELM=$(BIN)/helm E2E_IMAGES=$(CURDIR)/dist/images.json \
-	  $(BIN)/ginkgo run -v --timeout=20m --output-dir=reports --junit-report=lifecycle.xml ./test/lifecycle
+	  $(BIN)/ginkgo run -v --timeout=20m --output-dir=reports --junit-report=lifecycle.xml $(LIFECYCLE_FLAGS) ./test/lifecycle

@@ -14,13 +14,18 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/drain-operator/drain-operator/internal/hold"
 )
 
 const (
 	ms = time.Millisecond
-	// slack is what a busy machine may add to a time that is asserted.
-	slack = 2 * time.Second
+	// slack is what a busy machine may add to a time that is asserted. Less than
+	// what a hold takes that does not see what it should: 10 s and more.
+	slack = 6 * time.Second
+	// tick is how coarse the kernel's times of a connection are.
+	tick = 20 * ms
 )
 
 // listen returns a listener on a host and its port.
@@ -40,6 +45,25 @@ func serve(t *testing.T, handler http.HandlerFunc) int32 {
 	l, port := listen(t, "")
 	serveOn(t, l, handler)
 	return port
+}
+
+// reserved is a port on which nothing listens, nor will while the test runs.
+func reserved(t *testing.T) (port int32, socket *os.File) {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket = os.NewFile(uintptr(fd), "reserved")
+	t.Cleanup(func() { _ = socket.Close() })
+	if err := unix.Bind(fd, &unix.SockaddrInet6{}); err != nil {
+		t.Fatal(err)
+	}
+	address, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int32(address.(*unix.SockaddrInet6).Port), socket
 }
 
 func serveOn(t *testing.T, l net.Listener, handler http.HandlerFunc) {
@@ -81,6 +105,14 @@ func wait(t *testing.T, s hold.Spec) hold.Result {
 		t.Errorf("at %v the hold ended %.3f s ago, it says", now, ago)
 	}
 	return result
+}
+
+// notBefore says whether a hold ended at a time or later.
+func notBefore(t *testing.T, got hold.Result, at time.Time) {
+	t.Helper()
+	if early := float64(at.UnixMilli())/1000 - got.EndedUnix; early > tick.Seconds() {
+		t.Errorf("the hold ended %.3f s too early", early)
+	}
 }
 
 // check says whether a result is as wanted, within slack.

@@ -21,15 +21,39 @@ type ledger struct {
 
 // serve answers /<milliseconds>, every other response in two pieces.
 func (l *ledger) serve(w http.ResponseWriter, r *http.Request) {
-	l.inFlight.Add(1)
-	defer l.inFlight.Add(-1)
-	if n := l.served.Add(1); n%2 == 0 {
-		w.Header().Set("Content-Length", "4")
-	} else {
-		w.WriteHeader(http.StatusOK)
+	l.keep(func(w http.ResponseWriter, r *http.Request) {
+		if l.served.Load()%2 == 0 {
+			w.Header().Set("Content-Length", "4")
+		} else {
+			w.WriteHeader(http.StatusOK)
+		}
+		work(w, r)
+	})(w, r)
+}
+
+// keep enters what a handler serves.
+func (l *ledger) keep(handler http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		l.inFlight.Add(1)
+		defer l.inFlight.Add(-1)
+		l.served.Add(1)
+		handler(w, r)
+		l.last.Store(time.Now().UnixNano())
 	}
-	work(w, r)
-	l.last.Store(time.Now().UnixNano())
+}
+
+// settled says whether a hold that has just ended left nothing undone: no
+// request is owed, and the last response is as old as idle. That many requests
+// were to be served by then.
+func (l *ledger) settled(t *testing.T, got hold.Result, served int64, idle time.Duration) {
+	t.Helper()
+	owed, last := l.inFlight.Load(), l.last.Load()
+	if done := l.served.Load() - owed; owed != 0 || done < served {
+		t.Errorf("%d requests in flight, %d done, want %d", owed, done, served)
+	}
+	if last > 0 {
+		notBefore(t, got, time.Unix(0, last).Add(idle))
+	}
 }
 
 // Clients that send one request after the other, with durations of a long

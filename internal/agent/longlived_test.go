@@ -142,8 +142,11 @@ func TestLongLivedPolicies(t *testing.T) {
 			c.connect(t, url+"/stream", streams)
 			c.connect(t, url+"/socket", sockets)
 			sp := spec(func(sp *hold.Spec) {
-				sp.BoundSeconds, sp.ServePorts, sp.TerminationLog = 6, []int32{port}, terminationLog(t)
-				sp.HTTP = &hold.HTTP{Port: status, Path: "/drain-status", Scheme: "HTTP", TimeoutSeconds: 2, PeriodSeconds: 1, DrainedWhen: "Body"}
+				sp.ServePorts, sp.TerminationLog = []int32{port}, terminationLog(t)
+				if tc.outcome == hold.OutcomeTimedOut {
+					sp.BoundSeconds = 6
+				}
+				sp.HTTP = &hold.HTTP{Port: status, Path: "/drain-status", Scheme: "HTTP", TimeoutSeconds: 20, PeriodSeconds: 1, DrainedWhen: "Body"}
 				sp.Notify = &hold.Notify{Port: status, Path: "/drain"}
 				if tc.policy != "" {
 					sp.LongLived = &hold.LongLived{Policy: tc.policy, NoticeSeconds: tc.notice}
@@ -156,6 +159,9 @@ func TestLongLivedPolicies(t *testing.T) {
 			if got.Reason != tc.reason || left != tc.left {
 				t.Errorf("reason %q, want %q; %d long-lived left, want %d\n%s", got.Reason, tc.reason, left, tc.left, output)
 			}
+			if got.OldestSeconds < 1 || got.OldestSeconds > int64(time.Minute/s) {
+				t.Errorf("the oldest connection was %d s old", got.OldestSeconds)
+			}
 			close(workload.end)
 			c.group.Wait()
 			want := int64(0)
@@ -166,6 +172,69 @@ func TestLongLivedPolicies(t *testing.T) {
 				t.Errorf("%d were told and %d heard of it, want %d", told, heard, want)
 			}
 		})
+	}
+}
+
+// How old connections are is looked at before anything else, at most for
+// half a second; what cannot be read holds nothing up.
+func TestOldestConnection(t *testing.T) {
+	tests := map[string]struct {
+		first, later string
+		hangs        bool
+		want         int64
+	}{
+		"told to go meanwhile":     {`{"version":1,"inFlight":0,"longLived":3,"oldestLongLivedSeconds":86400}`, `{"version":1,"inFlight":0}`, false, 86400},
+		"known only later":         {`not yet`, `{"version":1,"inFlight":0,"longLived":1,"oldestLongLivedSeconds":3601}`, false, 3600},
+		"a younger one later":      {`{"version":1,"inFlight":0,"longLived":2,"oldestLongLivedSeconds":500}`, `{"version":1,"inFlight":0,"longLived":1,"oldestLongLivedSeconds":400}`, false, 500},
+		"none":                     {`{"version":1,"inFlight":0}`, `{"version":1,"inFlight":0}`, false, 0},
+		"an age beyond belief":     {`{"version":1,"inFlight":0,"longLived":1,"oldestLongLivedSeconds":1e300}`, `{"version":1,"inFlight":0}`, false, 0},
+		"an endpoint that hangs":   {``, `{"version":1,"inFlight":0}`, true, 0},
+		"one that tells of no age": {`{"version":1,"inFlight":0,"longLived":3}`, `{"version":1,"inFlight":0,"longLived":3}`, false, 0},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var asked atomic.Int64
+			var told, answered atomic.Bool
+			port := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case r.Method == http.MethodPost:
+					told.Store(true)
+				case asked.Add(1) > 1:
+					_, _ = fmt.Fprint(w, tc.later)
+				case tc.hangs:
+					<-r.Context().Done()
+				default:
+					answered.Store(!told.Load())
+					_, _ = fmt.Fprint(w, tc.first)
+				}
+			})
+			got := wait(t, spec(func(sp *hold.Spec) {
+				sp.HTTP = &hold.HTTP{Port: port, Path: "/drain-status", Scheme: "HTTP", TimeoutSeconds: 5, PeriodSeconds: 1, DrainedWhen: "Body"}
+				sp.Notify = &hold.Notify{Port: port, Path: "/drain"}
+			}))
+			check(t, got, hold.OutcomeDrained, time.Second, time.Second)
+			// Connections are so much younger at the beginning as an answer took.
+			if got.OldestSeconds > tc.want || got.OldestSeconds < max(tc.want-int64((time.Second+slack)/time.Second), 0) || !tc.hangs && (!told.Load() || !answered.Load()) {
+				t.Errorf("the oldest was %d s old, want %d; told %v, after the first look %v", got.OldestSeconds, tc.want, told.Load(), answered.Load())
+			}
+		})
+	}
+}
+
+// The other dialects do not tell of connections: they are not asked for them.
+func TestNoFirstLookInOtherDialects(t *testing.T) {
+	var first atomic.Int64
+	start := time.Now()
+	port := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		first.CompareAndSwap(0, int64(time.Since(start)))
+	})
+	got := Wait(t.Context(), spec(func(sp *hold.Spec) {
+		sp.HTTP = &hold.HTTP{Port: port, Path: "/idle", Scheme: "HTTP", TimeoutSeconds: 5, PeriodSeconds: 1, DrainedWhen: "StatusCode"}
+	}), start, t.Logf)
+	check(t, got, hold.OutcomeDrained, time.Second, time.Second)
+	if at := time.Duration(first.Load()); at < time.Second || got.OldestSeconds != 0 {
+		t.Errorf("first asked after %v, %d s old", at, got.OldestSeconds)
 	}
 }
 

@@ -90,10 +90,12 @@ func readResult(t *testing.T, path string) (hold.Result, bool) {
 	return result, ok
 }
 
-// busyPort is a port with a request that is never answered.
-func busyPort(t *testing.T) int32 {
+// busyPort is a port with a request that is never answered, and connections on
+// which more is sent, or nothing. All are accepted.
+func busyPort(t *testing.T, more ...string) int32 {
 	t.Helper()
 	l, port := listen(t, "")
+	accepted := make(chan struct{})
 	go func() {
 		var kept []net.Conn // or they would be closed when they are collected
 		for {
@@ -105,9 +107,13 @@ func busyPort(t *testing.T) int32 {
 				return
 			}
 			kept = append(kept, conn)
+			accepted <- struct{}{}
 		}
 	}()
-	dialPort(t, port, "work")
+	for _, text := range append([]string{"work"}, more...) {
+		dialPort(t, port, text)
+		<-accepted
+	}
 	return port
 }
 
@@ -296,8 +302,7 @@ func TestInstall(t *testing.T) {
 
 func TestStatus(t *testing.T) {
 	path := binary(t)
-	port := busyPort(t)
-	dialPort(t, port, "")
+	port := busyPort(t, "")
 	status := serve(t, answer(bodyBusy))
 	s := tcpSpec(port, 1)
 	s.TCP, s.HTTP = nil, &hold.HTTP{Port: status, Path: "/", TimeoutSeconds: 1, DrainedWhen: "Body"}

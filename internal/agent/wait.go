@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/drain-operator/drain-operator/internal/drainstatus"
 	"github.com/drain-operator/drain-operator/internal/hold"
 	"github.com/drain-operator/drain-operator/internal/inflight"
 	"github.com/drain-operator/drain-operator/internal/sockets"
@@ -79,8 +80,9 @@ func (w *waiter) close() {
 func (w *waiter) now() time.Duration { return time.Since(w.start) }
 
 // begin starts the container's own hook where it comes first, and then tells
-// the workload.
+// the workload. How old its connections are is looked at before it is told.
 func (w *waiter) begin(ctx context.Context) {
+	glanced := w.glance(ctx)
 	first := w.spec.Existing != nil && !w.spec.Existing.Last
 	if first {
 		w.hold.HookBegan()
@@ -94,10 +96,37 @@ func (w *waiter) begin(ctx context.Context) {
 			w.events <- func(time.Duration) { w.hold.HookEnded() }
 		}
 		if w.spec.Notify != nil {
+			<-glanced
 			w.noted("notify", notify(ctx, w.dialer, *w.spec.Notify, waiting.Notice(w.spec)))
 			w.events <- w.hold.Told
 		}
 	}()
+}
+
+// glanceTime is how long the first look may take: the workload is told after it.
+const glanceTime = 500 * time.Millisecond
+
+// glance asks for the drain status once, where it tells how old connections
+// are, on a connection that nobody keeps. The channel is closed once it is
+// answered, or was not in time.
+func (w *waiter) glance(ctx context.Context) <-chan struct{} {
+	done := make(chan struct{})
+	if w.spec.HTTP == nil || !w.asker.dialect.TellsLongLived() {
+		close(done)
+		return done
+	}
+	once := w.asker
+	once.client = w.dialer.client(false)
+	once.timeout = min(once.timeout, glanceTime)
+	go func() {
+		reading := once.ask(ctx, 0, drainstatus.Exclude)
+		close(done)
+		w.events <- func(at time.Duration) {
+			w.log("%v connections: %d long-lived, the oldest %.0f s old", at, reading.LongLived, reading.OldestLongLivedSeconds)
+			w.hold.Glanced(at, reading)
+		}
+	}()
+	return done
 }
 
 // noted logs what went wrong, which holds nothing up.

@@ -31,14 +31,16 @@ const (
 
 // good is the status of each condition with which all is well.
 var good = map[string]metav1.ConditionStatus{
-	v1alpha1.ConditionReady:                metav1.ConditionTrue,
-	v1alpha1.ConditionConflicting:          metav1.ConditionFalse,
-	v1alpha1.ConditionAgentInstallable:     metav1.ConditionTrue,
-	v1alpha1.ConditionDrainStatusReachable: metav1.ConditionTrue,
-	v1alpha1.ConditionLatencyObserved:      metav1.ConditionTrue,
-	v1alpha1.ConditionGraceWithinCeilings:  metav1.ConditionTrue,
-	v1alpha1.ConditionHoldWithinDeadlines:  metav1.ConditionTrue,
-	v1alpha1.ConditionServerStopsInTime:    metav1.ConditionTrue,
+	v1alpha1.ConditionReady:                  metav1.ConditionTrue,
+	v1alpha1.ConditionConflicting:            metav1.ConditionFalse,
+	v1alpha1.ConditionAgentInstallable:       metav1.ConditionTrue,
+	v1alpha1.ConditionDrainStatusReachable:   metav1.ConditionTrue,
+	v1alpha1.ConditionLatencyObserved:        metav1.ConditionTrue,
+	v1alpha1.ConditionGraceWithinCeilings:    metav1.ConditionTrue,
+	v1alpha1.ConditionHoldWithinDeadlines:    metav1.ConditionTrue,
+	v1alpha1.ConditionServerStopsInTime:      metav1.ConditionTrue,
+	v1alpha1.ConditionFrontsCovered:          metav1.ConditionTrue,
+	v1alpha1.ConditionConnectionsYoungEnough: metav1.ConditionTrue,
 }
 
 // transitions tells of conditions that became bad, or good again. PodsInjected

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
+	"github.com/drain-operator/drain-operator/internal/front"
 )
 
 // Bounds of the lists in a status. The API has the same.
@@ -48,6 +49,12 @@ type Facts struct {
 	// Deadlines are those of the namespace's Deployments, nil while they are
 	// not known. Only under hold Deletion.
 	Deadlines []Deadline
+	// Fronts are the load balancers of the namespace, nil while they are not
+	// known.
+	Fronts []front.Front
+	// Deployed says when the namespace's workloads were deployed, nil while
+	// that is not known. Only where long-lived connections were seen.
+	Deployed []Deployed
 	// Held are the pods with the policy's settings that are held: see Wished.
 	Held []*corev1.Pod
 	// Draining are the pods with the policy's settings that are terminating.
@@ -69,6 +76,7 @@ type Decision struct {
 // Decide works out the whole status.
 func Decide(f Facts) Decision {
 	old := f.Policy.Status
+	fronts := Fronts(f.Fronts, f.Coverage.Covered, old.Fronts)
 	status := v1alpha1.DrainPolicyStatus{
 		ObservedGeneration: f.Policy.Generation,
 		Pods:               f.Coverage.Pods,
@@ -82,6 +90,7 @@ func Decide(f Facts) Decision {
 		RecentDrains:       recent(old.RecentDrains, f.Ended),
 		AgentImage:         f.AgentImage,
 		GracePeriod:        graceStatus(f),
+		Fronts:             listedFronts(fronts),
 		Skipped:            skippedPods(f.Coverage.Skipped),
 		Conditions:         slices.Clone(old.Conditions),
 	}
@@ -96,6 +105,8 @@ func Decide(f Facts) Decision {
 		graceWithinCeilings(status.GracePeriod, f.Ceilings, f.Notice),
 		holdWithinDeadlines(f.Policy, f.Deadlines),
 		serverStopsInTime(f.Policy, status.GracePeriod, f.Coverage.Covered),
+		frontsCovered(f.Policy, fronts, f.Fronts != nil, status.GracePeriod),
+		connectionsYoungEnough(f.Policy, status.RecentDrains, f.Deployed),
 	} {
 		c.ObservedGeneration = f.Policy.Generation
 		c.LastTransitionTime = metav1.NewTime(f.Now)

@@ -74,6 +74,8 @@ func Judge(e Ended) v1alpha1.DrainRecord {
 		DrainSeconds:       m.drain,
 		ShutdownSeconds:    m.shutdown,
 		InFlightTrend:      m.trend,
+
+		OldestLongLivedSeconds: m.oldest,
 	}
 }
 

@@ -23,7 +23,9 @@ const (
 // cannot be, is nil or empty: a missing figure changes nothing, a wrong one does.
 type measured struct {
 	propagation, drain, shutdown *int32
-	trend                        v1alpha1.Trend
+	// oldest long-lived connection at the beginning.
+	oldest *int32
+	trend  v1alpha1.Trend
 }
 
 // measure takes the longest of the containers that serve, and the longest
@@ -36,6 +38,7 @@ func measure(pod *corev1.Pod, t times, v verdict) measured {
 	for _, c := range agentContainers(pod) {
 		if r, _, found := said(pod, c.Name); found && t.plausible(r) {
 			m.add(r)
+			m.oldest = t.older(m.oldest, pod, r)
 		}
 	}
 	m.shutdown = t.shutdown(pod)
@@ -72,6 +75,16 @@ func (m *measured) add(r hold.Result) {
 	case r.Trend == hold.TrendFalling && m.trend == "":
 		m.trend = v1alpha1.TrendFalling
 	}
+}
+
+// older takes how old a result says that a connection was. None is older than
+// its pod.
+func (t times) older(so *int32, pod *corev1.Pod, r hold.Result) *int32 {
+	lived := t.deleted.Sub(pod.CreationTimestamp.Time) + granularity
+	if r.OldestSeconds <= 0 || time.Duration(min(r.OldestSeconds, math.MaxInt32))*time.Second > lived {
+		return so
+	}
+	return longest(so, float64(r.OldestSeconds))
 }
 
 // shutdown is the longest time from the end of a hold, when SIGTERM came, to

@@ -2,9 +2,11 @@ package drain
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
@@ -144,6 +146,42 @@ func TestMeasured(t *testing.T) {
 			r := Judge(e)
 			got := figures{r.PropagationSeconds, r.DrainSeconds, r.ShutdownSeconds, r.InFlightTrend}
 			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// How old connections were is believed as far as the pod is old.
+func TestOldestLongLived(t *testing.T) {
+	line := func(oldest int64) string {
+		return hold.Result{Outcome: hold.OutcomeDrained, HeldSeconds: 7.3, RotationSeconds: 3.2, OldestSeconds: oldest}.Line()
+	}
+	const lived = 3600
+	tests := map[string]struct {
+		statuses []corev1.ContainerStatus
+		want     *int32
+	}{
+		"none":                          {[]corev1.ContainerStatus{ended("app", 9, 0, line(0))}, nil},
+		"one":                           {[]corev1.ContainerStatus{ended("app", 9, 0, line(1800))}, ptr.To[int32](1800)},
+		"as old as its pod":             {[]corev1.ContainerStatus{ended("app", 9, 0, line(lived+1))}, ptr.To[int32](lived + 1)},
+		"older than its pod":            {[]corev1.ContainerStatus{ended("app", 9, 0, line(lived+2))}, nil},
+		"older than everything":         {[]corev1.ContainerStatus{ended("app", 9, 0, line(1<<62))}, nil},
+		"of two containers, the oldest": {[]corev1.ContainerStatus{ended("app", 9, 0, line(7)), ended("admin", 9, 0, line(60))}, ptr.To[int32](60)},
+		"of two, one that can be":       {[]corev1.ContainerStatus{ended("app", 9, 0, line(1<<40)), ended("admin", 9, 0, line(60))}, ptr.To[int32](60)},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			serving := func(name string) *testpods.ContainerWrapper {
+				return testpods.MakeContainer(name).PreStopExec(agentHook(t, hold.RoleServe)...)
+			}
+			e := Ended{Pod: pod(serving("app"), serving("admin")), SeenAt: seenAt}
+			e.Pod.CreationTimestamp = metav1.NewTime(deleted.Add(-lived * time.Second))
+			e.Pod.Status.ContainerStatuses = tc.statuses
+			if len(tc.statuses) == 1 {
+				e.Pod.Status.ContainerStatuses = append(tc.statuses, ended("admin", 9, 0, ""))
+			}
+			if diff := cmp.Diff(tc.want, Judge(e).OldestLongLivedSeconds); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})

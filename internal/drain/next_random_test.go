@@ -16,10 +16,16 @@ import (
 )
 
 // TestNextInAnySituation asks for the next step in situations of which many
-// cannot come about, and looks at what must hold all the same. SEED repeats a run.
+// cannot come about, and looks at what must hold all the same. They are always
+// the same ones, so that the gate is a matter of the source alone; SEED=random
+// takes others each time, and SEED repeats a run.
 func TestNextInAnySituation(t *testing.T) {
-	seed := rand.Uint64()
-	if s := os.Getenv("SEED"); s != "" {
+	seed := uint64(1)
+	switch s := os.Getenv("SEED"); s {
+	case "":
+	case "random":
+		seed = rand.Uint64()
+	default:
 		n, err := strconv.ParseUint(s, 10, 64)
 		if err != nil {
 			t.Fatal(err)

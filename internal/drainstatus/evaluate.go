@@ -34,6 +34,9 @@ type Reading struct {
 	// LongLived is the number of long-lived connections, Untold where the
 	// dialect does not say. Its part in State is the policy's to say.
 	LongLived int64
+	// OldestLongLivedSeconds is the age of the oldest of these, 0 where that is
+	// not told.
+	OldestLongLivedSeconds float64
 	// Reason says in a few words why the state is what it is. It may quote
 	// what a workload sent: it is one printable
 	// line of at most 200 bytes.
@@ -128,6 +131,9 @@ func Refused(r Reply) string {
 
 func judge(s Status, longLived LongLived) Reading {
 	r := Reading{State: Busy, InFlight: s.InFlight, LongLived: s.LongLived}
+	if s.LongLived > 0 {
+		r.OldestLongLivedSeconds = s.OldestLongLivedSeconds
+	}
 	if s.Drained(longLived) {
 		r.State = Drained
 	}

@@ -44,6 +44,14 @@ func TestEvaluateBody(t *testing.T) {
 			answer(200, `{"version":1,"inFlight":0,"longLived":2}`),
 			Reading{State: Drained, LongLived: 2, Reason: "0 in flight, 2 long-lived"},
 		},
+		"how old connections are": {
+			answer(200, `{"version":1,"inFlight":0,"longLived":2,"oldestLongLivedSeconds":86400.5}`),
+			Reading{State: Drained, LongLived: 2, OldestLongLivedSeconds: 86400.5, Reason: "0 in flight, 2 long-lived"},
+		},
+		"how old connections are that there are none of": {
+			answer(200, `{"version":1,"inFlight":0,"oldestLongLivedSeconds":86400.5}`),
+			Reading{State: Drained, Reason: "0 in flight, 0 long-lived"},
+		},
 		"drained, but with another status": {
 			answer(503, `{"version":1,"inFlight":0}`), unreadable("answered 503, want 200"),
 		},

@@ -54,6 +54,8 @@ func status(fields map[string]json.RawMessage) (Status, error) {
 			s.LongLived, err = optional(raw, count)
 		case "oldestInFlightSeconds":
 			s.OldestInFlightSeconds, err = optional(raw, age)
+		case "oldestLongLivedSeconds":
+			s.OldestLongLivedSeconds, err = optional(raw, age)
 		case "draining":
 			s.Draining, err = optional(raw, boolean)
 		}

@@ -57,6 +57,9 @@ type Status struct {
 	// OldestInFlightSeconds is the age of the oldest request in flight, in
 	// seconds; 0 where none is, or where it is not known.
 	OldestInFlightSeconds float64 `json:"oldestInFlightSeconds"`
+	// OldestLongLivedSeconds is the age of the oldest long-lived connection, in
+	// seconds; 0 where there is none, or where it is not known.
+	OldestLongLivedSeconds float64 `json:"oldestLongLivedSeconds"`
 }
 
 // Drained says whether nothing is owed any more, under the policy for long-lived
@@ -67,7 +70,7 @@ func (s Status) Drained(longLived LongLived) bool {
 
 // Encode renders s as the JSON object of the protocol, with a final newline so
 // that it reads well under curl. The version is always this package's own.
-// It fails only where OldestInFlightSeconds is NaN or infinite.
+// It fails only where an age is NaN or infinite.
 func Encode(s Status) ([]byte, error) {
 	s.Version = Version
 	body, err := json.Marshal(s)

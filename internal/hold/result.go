@@ -64,6 +64,9 @@ type Result struct {
 	// LastHookSeconds is the part of HeldSeconds that the container's own hook
 	// took at the end; 0 where none ran last.
 	LastHookSeconds float64 `json:"lastHook,omitempty"`
+	// OldestSeconds is how old the oldest long-lived connection was when the hold
+	// began, in whole seconds; 0 where there was none, or that is not known.
+	OldestSeconds int64 `json:"oldest,omitempty"`
 	// EndedUnix is when the hold ended, in Unix seconds with milliseconds by
 	// the node's clock, as the container's finishedAt is. 0 from agents that
 	// did not tell.
@@ -119,7 +122,7 @@ func ParseMessage(message string) (result Result, ok bool, err error) {
 	default:
 		return Result{}, true, fmt.Errorf("unknown outcome %q", result.Outcome)
 	}
-	if result.HeldSeconds < 0 || result.RotationSeconds < 0 || result.InFlight < 0 || result.LastHookSeconds < 0 || result.EndedUnix < 0 {
+	if result.HeldSeconds < 0 || result.RotationSeconds < 0 || result.InFlight < 0 || result.LastHookSeconds < 0 || result.OldestSeconds < 0 || result.EndedUnix < 0 {
 		return Result{}, true, errors.New("negative figures in the result")
 	}
 	return result, true, nil

@@ -29,6 +29,10 @@ func TestLine(t *testing.T) {
 			Result{Outcome: OutcomeDrained, HeldSeconds: 5, Stop: "SIGQUIT"},
 			`drain-operator: {"outcome":"Drained","held":5,"stop":"SIGQUIT"}` + "\n",
 		},
+		"with how old connections were": {
+			Result{Outcome: OutcomeDrained, HeldSeconds: 6, OldestSeconds: 86401},
+			`drain-operator: {"outcome":"Drained","held":6,"oldest":86401}` + "\n",
+		},
 		"timed out": {
 			Result{Outcome: OutcomeTimedOut, HeldSeconds: 45, InFlight: 3, Reason: `still "busy"`},
 			`drain-operator: {"outcome":"TimedOut","held":45,"inFlight":3,"reason":"still \"busy\""}` + "\n",
@@ -51,7 +55,7 @@ func TestLineIsBounded(t *testing.T) {
 	} {
 		want := Result{
 			Outcome: OutcomeTimedOut, HeldSeconds: 12345.678, RotationSeconds: 12345.678, LastHookSeconds: 12345.678,
-			InFlight: math.MaxInt64, Trend: TrendFalling, EndedUnix: 9999999999.999, Stop: StopNotHandled, Reason: reason,
+			InFlight: math.MaxInt64, Trend: TrendFalling, OldestSeconds: 1_000_000_001, EndedUnix: 9999999999.999, Stop: StopNotHandled, Reason: reason,
 		}
 		line := want.Line()
 		if len(line) > MaxResultBytes || !utf8.ValidString(line) || strings.Count(line, "\n") != 1 {

@@ -82,8 +82,8 @@ func TestEditingRows(t *testing.T) {
 			}
 			after := utiltesting.PolicyWrapper{DrainPolicy: *before.Obj()}
 			edit(&after.Spec)
-			pod := utiltesting.MakePod("a").Container(utiltesting.MakeContainer("app").Port("http", 8080)).
-				Container(utiltesting.MakeContainer("b").Port("b", 9000).PreStopExec("true")).Obj()
+			pod := utiltesting.MakePod("a").Container(utiltesting.MakeContainer("app").Port("http", 8080).Runs("gunicorn", "app:app")).
+				Container(utiltesting.MakeContainer("b").Port("b", 9000).PreStopExec("true")).Grace(120).Obj()
 			if cmp.Equal(planOf(before, pod), planOf(&after, pod)) {
 				t.Error("the plan of the next pod is the same")
 			}
@@ -136,6 +136,7 @@ func edits() map[string]func(*v1alpha1.DrainPolicySpec) {
 		"spec.gracePeriod.minSeconds":              func(s *spec) { s.GracePeriod.MinSeconds = 500 },
 		"spec.gracePeriod.maxSeconds":              func(s *spec) { s.GracePeriod.MaxSeconds = 60 },
 		"spec.gracePeriod.latency":                 func(s *spec) { s.GracePeriod.Latency = nil },
+		"spec.gracePeriod.serverTimeout":           func(s *spec) { s.GracePeriod.ServerTimeout = v1alpha1.ServerTimeoutAlign },
 		"spec.gracePeriod.shutdownSeconds":         func(s *spec) { s.GracePeriod.ShutdownSeconds = ptr.To[int32](9) },
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -126,11 +127,15 @@ func TestAskDrips(t *testing.T) {
 }
 
 func TestAskRefused(t *testing.T) {
-	server := httptest.NewServer(says(bodyDrained))
-	pod := podAt(t, server.Listener.Addr().String())
-	server.Close()
-	got := New(Options{Loopback: true}).Ask(t.Context(), pod, asking(nil))
-	want := unreadable(fmt.Sprintf("no answer: dial tcp %s: connect: connection refused", server.Listener.Addr()))
+	// An address of this process's own: nobody else answers there.
+	listener, err := net.Listen("tcp", fmt.Sprintf("127.84.%d.%d:0", os.Getpid()>>8&0xff, os.Getpid()&0xff))
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	listener.Close()
+	got := New(Options{Loopback: true}).Ask(t.Context(), podAt(t, address), asking(nil))
+	want := unreadable(fmt.Sprintf("no answer: dial tcp %s: connect: connection refused", address))
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("reading (-want +got):\n%s", diff)
 	}

@@ -5,14 +5,22 @@ import "time"
 // anyPort stands for a connection that was not seen, only counted.
 const anyPort = 0
 
-// early is how much of its period a probe may come too early.
-const early = 10
+const (
+	// enough is the share of a period after which a probe is due.
+	enough = 0.8
 
-// probe is a known probe and when it was last believed to have come.
+	// atMost is how many periods are saved up: a probe that comes late, on a busy
+	// node, does not make the one after it an early one. Less than two, so that
+	// of a request and a probe within one period, one counts.
+	atMost = 1.5
+)
+
+// probe is a known probe.
 type probe struct {
 	Probe
-	last time.Duration
-	came bool
+	// saved is the number of periods at the time last for which no probe has come.
+	saved float64
+	last  time.Duration
 }
 
 // probes explain arrivals. Each takes at most one arrival per period: whatever
@@ -25,7 +33,7 @@ func newProbes(known []Probe) probes {
 	var p probes
 	for _, k := range known {
 		if !k.PastOnly && k.Period > 0 {
-			p = append(p, probe{Probe: k})
+			p = append(p, probe{Probe: k, saved: 1})
 		}
 	}
 	return p
@@ -34,11 +42,17 @@ func newProbes(known []Probe) probes {
 // explains says whether an arrival on port is a probe's, and takes it as one.
 func (p probes) explains(at time.Duration, port uint16) bool {
 	for i := range p {
-		due := !p[i].came || at-p[i].last >= p[i].Period-p[i].Period/early
-		if due && (port == anyPort || port == p[i].Port) {
-			p[i].last, p[i].came = at, true
+		p[i].save(at)
+		if p[i].saved >= enough && (port == anyPort || port == p[i].Port) {
+			p[i].saved = max(0, p[i].saved-1)
 			return true
 		}
 	}
 	return false
+}
+
+// save what has passed since the last time.
+func (p *probe) save(at time.Duration) {
+	p.saved = min(atMost, p.saved+(at-p.last).Seconds()/p.Period.Seconds())
+	p.last = at
 }

@@ -3,6 +3,7 @@ package rotation
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/drain-operator/drain-operator/internal/inflight"
@@ -12,6 +13,14 @@ const (
 	// neverFactor: a pod that got nothing for so many times the longest
 	// propagation will hardly get its first request within it.
 	neverFactor = 100
+
+	// pastWeight is how many arrivals the mean over the pod's life is worth: it
+	// may be several times what comes now, at night.
+	pastWeight = 4
+
+	// missing is how many arrivals must be missing at the rate that was seen
+	// last, which few arrivals may tell.
+	missing = 5
 
 	// fewArrivals is how many arrivals a rate of its own takes where the past
 	// is not known.
@@ -30,10 +39,9 @@ type rate struct {
 	known     bool
 	// never: nothing but probes has ever come, for a long time.
 	never bool
-	// lastBefore is how long before the hook a connection that still exists
-	// got something; only if recent.
-	lastBefore time.Duration
-	recent     bool
+	// before the hook, by so much, each connection that still exists got
+	// something last; the latest first.
+	before []time.Duration
 }
 
 // pastRate estimates the mean rate of connections and requests over the pod's
@@ -46,20 +54,19 @@ func pastRate(s Settings, look inflight.Look) rate {
 		if !inflight.Serves(s.Ports, c.Local.Port()) || c.Payload() == 0 {
 			continue
 		}
-		if !r.recent || c.SinceReceived < r.lastBefore {
-			r.lastBefore, r.recent = c.SinceReceived, true
-		}
+		r.before = append(r.before, c.SinceReceived)
 		// A request is at least one segment each way; the first one came with
 		// its connection.
 		requests += max(0, float64(min(c.SegmentsIn, c.SegmentsOut))-1)
 	}
+	slices.Sort(r.before)
 	if !look.OpensKnown || s.Age <= 0 {
 		return r
 	}
 	age := s.Age.Seconds()
 	arrivals := foreignOpens(s, look) + requests
 	r.known = true
-	r.never = arrivals == 0 && !r.recent && s.Age >= neverFactor*s.Max
+	r.never = arrivals == 0 && len(r.before) == 0 && s.Age >= neverFactor*s.Max
 	// With nothing seen, one could have been about to come.
 	r.perSecond = max(1, arrivals) / age
 	return r
@@ -85,14 +92,22 @@ func (r *Rotation) quiet() (time.Duration, string) {
 	if !r.listening && r.arrivals == 0 {
 		return BaseQuiet, "nothing listens"
 	}
-	perSecond, known := r.mean()
-	switch {
-	case r.rate.never && r.arrivals == 0:
+	if r.rate.never && r.arrivals == 0 {
 		return BaseQuiet, "there never was traffic"
-	case !known:
+	}
+	if !r.rate.known && r.arrivals < fewArrivals {
 		return 0, "the rate of traffic is not known"
 	}
-	seconds := quietArrivals / perSecond
+	seconds, perSecond := math.Inf(1), 0.0
+	for _, e := range r.evidence() {
+		if s := silence(e, r.settings.Max.Seconds()); s < seconds {
+			seconds, perSecond = s, e.arrivals/e.within
+		}
+	}
+	// However busy the pod was in the mean: what is seen now may be rare.
+	if now, known := r.now(); known && missing/now > seconds {
+		seconds, perSecond = missing/now, now
+	}
 	if seconds > math.MaxInt32 {
 		return 0, "traffic is too rare"
 	}
@@ -100,31 +115,46 @@ func (r *Rotation) quiet() (time.Duration, string) {
 	return quiet, fmt.Sprintf("silent for %.1f s at %.2g/s", quiet.Seconds(), perSecond)
 }
 
-// mean is the lower of the rate before the hook and the one since: an
-// overestimate would let silence pass for the end of traffic.
-func (r *Rotation) mean() (perSecond float64, known bool) {
-	since, sinceKnown := r.observed()
+// now is the rate that was seen last, from however little.
+func (r *Rotation) now() (perSecond float64, known bool) {
 	switch {
-	case r.rate.known && sinceKnown:
-		return min(r.rate.perSecond, since), true
-	case r.rate.known:
-		return r.rate.perSecond, true
-	case sinceKnown && r.arrivals >= fewArrivals:
-		return since, true
+	case r.arrivals > 0:
+		return float64(r.arrivals) / r.lastArrival.Seconds(), true
+	case len(r.rate.before) > 0 && r.rate.before[0] > 0:
+		return 1 / r.rate.before[0].Seconds(), true
 	}
 	return 0, false
 }
 
-// observed is the rate from the hook's start to the last arrival: the silence
-// after it is what is to be judged, and has no part in it. Where nothing came
-// since the hook began, the silence before it, while the pod was in rotation,
-// says how rare traffic is; only connections that still exist can tell.
-func (r *Rotation) observed() (perSecond float64, known bool) {
-	switch {
-	case r.arrivals > 0:
-		return float64(r.arrivals) / r.lastArrival.Seconds(), true
-	case r.rate.recent && r.rate.lastBefore > 0:
-		return 1 / r.rate.lastBefore.Seconds(), true
+// evidence is that so many arrivals came within so many seconds.
+type evidence struct{ arrivals, within float64 }
+
+// silence is how long, in seconds, nothing must come to say that nothing comes
+// any more, where the rate is known no better than by that evidence.
+//
+// If arrivals come at random, at a rate with a gamma distribution of the shape
+// arrivals and the rate within, the next gap is longer than s with the
+// probability (within / (within + s))^arrivals. There is a gap after each
+// arrival until the longest propagation is over, so the probability of an error
+// is divided among as many as are expected.
+func silence(e evidence, longest float64) float64 {
+	gaps := max(1, e.arrivals/e.within*longest)
+	return e.within * math.Expm1((quietArrivals+math.Log(gaps))/e.arrivals)
+}
+
+// evidence that there is of the rate: the arrivals from the hook's start to the
+// last one, since the silence after it is what is to be judged; the mean over
+// the pod's life, for what it is worth; and the last arrival on each of the
+// connections that exist, as far back as makes the most of it.
+func (r *Rotation) evidence() []evidence {
+	e := evidence{float64(r.arrivals), r.lastArrival.Seconds()}
+	if r.rate.known {
+		e.arrivals += pastWeight
+		e.within += pastWeight / r.rate.perSecond
 	}
-	return 0, false
+	all := []evidence{e}
+	for i, before := range r.rate.before {
+		all = append(all, evidence{e.arrivals + float64(i+1), e.within + before.Seconds()})
+	}
+	return all
 }

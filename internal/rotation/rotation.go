@@ -15,9 +15,11 @@ const (
 	// BaseQuiet is the least time without traffic that means anything.
 	BaseQuiet = 2 * time.Second
 
-	// quietArrivals is how many arrivals must be missing at the mean rate: if
-	// they come at random, e^-5 of all pods are let go too early, 0.7 %.
-	quietArrivals = 5
+	// quietArrivals is how many arrivals must at least be missing; the more of
+	// them one is a chance for an error, the more. With it at most some 1 % of
+	// pods are let go too early, and some 3 % where only a third of the mean
+	// comes (simulation_test.go).
+	quietArrivals = 3
 
 	// staleAfter is how old the last good look may be.
 	staleAfter = 3 * time.Second

@@ -125,6 +125,12 @@ func TestOut(t *testing.T) {
 	unknown := base
 	unknown.Age = 0
 	dayAndNight := long
+	everySecond := base
+	everySecond.Probes = []Probe{{Port: 8080, Period: s}}
+	late := every(s, s/2, 60*s)
+	for i := range late {
+		late[i] += time.Duration(i%2) * 400 * time.Millisecond
+	}
 
 	tests := map[string]struct {
 		world    world
@@ -140,8 +146,8 @@ func TestOut(t *testing.T) {
 		"busy without end: the longest time": {
 			world{settings: base, past: 100_000, fresh: every(10*time.Millisecond, 0, 60*s)}, 30 * s, 30 * s,
 		},
-		"one per second, stops after 3 s: five missing": {
-			world{settings: base, past: 1000, fresh: every(s, s/2, 3*s)}, 7*s + s/2, 9 * s,
+		"one per second, stops after 3 s: some ten missing": {
+			world{settings: base, past: 1000, fresh: every(s, s/2, 3*s)}, 11 * s, 13 * s,
 		},
 		"one in five seconds, balancer stops after 20 s: loses nothing": {
 			world{settings: base, past: 200, fresh: every(5*s, 3*s, 20*s)}, 20 * s, 30 * s,
@@ -179,6 +185,9 @@ func TestOut(t *testing.T) {
 		// The first request is taken for a probe, so the probe at 4 s counts.
 		"busy with probes, stops at once": {
 			world{settings: probed, past: 100_000, fresh: join(every(10*time.Millisecond, 0, s), every(10*s, 4*s, 60*s))}, 5 * s, 6 * s,
+		},
+		"busy, stops at once, with a probe per second that is late now and then": {
+			world{settings: everySecond, past: 100_000, fresh: every(10*time.Millisecond, 0, s), slow: late, slowPort: 8080}, 5 * s, 5*s + tick,
 		},
 		"never traffic, young pod: nothing is known": {
 			world{settings: base}, 30 * s, 30 * s,

@@ -14,6 +14,7 @@ import (
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 	"github.com/drain-operator/drain-operator/internal/condition"
 	"github.com/drain-operator/drain-operator/internal/plan"
+	"github.com/drain-operator/drain-operator/internal/server"
 	testbuild "github.com/drain-operator/drain-operator/internal/testing"
 	"github.com/drain-operator/drain-operator/test/corpus"
 )
@@ -193,5 +194,24 @@ func TestTrimToleratesWhatIsNoObject(t *testing.T) {
 		if got, err := trim("tombstone"); err != nil || got != "tombstone" {
 			t.Errorf("%s: got %v, %v", name, got, err)
 		}
+	}
+}
+
+func TestTrimmedPodsTellTheirServer(t *testing.T) {
+	pod := &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{
+		{Command: []string{"gunicorn", "app:app"}, Env: []corev1.EnvVar{{Name: "SECRET", Value: "x"}, {Name: server.VariableGunicorn, Value: "--graceful-timeout=5"}}},
+		{Command: []string{"/app", "--secret=x"}, Env: []corev1.EnvVar{{Name: "SECRET", Value: "x"}}},
+	}}}
+	want, _ := server.Of(&pod.Spec.Containers[0])
+	trimmed, err := TrimPod(pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	containers := trimmed.(*corev1.Pod).Spec.Containers
+	if got, _ := server.Of(&containers[0]); !cmp.Equal(want, got) || len(containers[0].Env) != 1 {
+		t.Errorf("%+v of %+v, want %+v", got, containers[0], want)
+	}
+	if diff := cmp.Diff(corev1.Container{}, containers[1]); diff != "" {
+		t.Errorf("no server, not dropped (-want +got):\n%s", diff)
 	}
 }

@@ -23,6 +23,12 @@ func (w *ContainerWrapper) Port(name string, number int32) *ContainerWrapper {
 	return w
 }
 
+// Runs sets the command.
+func (w *ContainerWrapper) Runs(command ...string) *ContainerWrapper {
+	w.Command = command
+	return w
+}
+
 // Limit sets a limit, and with it the request of the same size.
 func (w *ContainerWrapper) Limit(name corev1.ResourceName, quantity string) *ContainerWrapper {
 	if w.Resources.Limits == nil {

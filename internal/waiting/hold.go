@@ -72,6 +72,7 @@ type Hold struct {
 	alive     alive
 	trend     trend
 	hooking   bool
+	oldest    time.Duration
 	ended     *hold.Result
 }
 
@@ -294,7 +295,7 @@ func (h *Hold) end(at time.Duration, outcome, reason string) {
 	}
 	h.ended = &hold.Result{
 		Outcome: outcome, HeldSeconds: at.Seconds(), RotationSeconds: h.rotated.Seconds(),
-		InFlight: h.left(), Reason: reason,
+		InFlight: h.left(), OldestSeconds: wholeSeconds(h.oldest), Reason: reason,
 	}
 	if h.left() > 0 {
 		h.ended.Trend = h.trend.verdict(at)

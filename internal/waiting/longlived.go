@@ -50,6 +50,27 @@ func (l longLived) standing(at time.Duration) drainstatus.LongLived {
 	return l.policy.Standing(at >= l.over())
 }
 
+// Glanced takes the reading of a look that was taken when the hook began, to see
+// how old the long-lived connections were: later on the oldest are told to go.
+// It has no part in when the hold ends.
+func (h *Hold) Glanced(at time.Duration, r drainstatus.Reading) { h.sawAge(at, r) }
+
+// sawAge keeps how old the oldest connection was at the beginning that any
+// reading tells of.
+func (h *Hold) sawAge(at time.Duration, r drainstatus.Reading) {
+	if r.State == drainstatus.Unreadable || r.OldestLongLivedSeconds <= 0 {
+		return
+	}
+	age := time.Duration(min(r.OldestLongLivedSeconds, maxAgeSeconds) * float64(time.Second))
+	h.oldest = max(h.oldest, age-at)
+}
+
+// maxAgeSeconds is the longest age that is told, some 30 years.
+const maxAgeSeconds = 1e9
+
+// wholeSeconds rounds up: a connection that there was is told of.
+func wholeSeconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
+
 // Told says that the workload was told to drain, or that it could not be: then
 // nobody tells its clients, and to wait for longer would not change that.
 func (h *Hold) Told(at time.Duration) { h.longLived.told = min(h.longLived.told, at) }

@@ -175,3 +175,34 @@ func comesAndGoes(random *rand.Rand) func(time.Duration) drainstatus.Status {
 		return statuses[min(int(at/step), len(statuses)-1)]
 	}
 }
+
+// The age at the beginning counts, whatever reading tells of it and when.
+func TestOldestConnection(t *testing.T) {
+	told := func(seconds float64) drainstatus.Reading {
+		return drainstatus.Reading{State: drainstatus.Busy, InFlight: 1, LongLived: 1, OldestLongLivedSeconds: seconds}
+	}
+	tests := map[string]struct {
+		see  func(*Hold)
+		want int64
+	}{
+		"never seen":               {func(*Hold) {}, 0},
+		"at the beginning":         {func(h *Hold) { h.Glanced(0, told(100)) }, 100},
+		"a little later":           {func(h *Hold) { h.Glanced(300*ms, told(100.3)) }, 100},
+		"the next one is younger":  {func(h *Hold) { h.Glanced(0, told(100)); h.Answered(9*s, told(59)) }, 100},
+		"only later":               {func(h *Hold) { h.Answered(9*s, told(59)) }, 50},
+		"one that came later":      {func(h *Hold) { h.Answered(9*s, told(3)) }, 0},
+		"a part of a second":       {func(h *Hold) { h.Glanced(0, told(0.001)) }, 1},
+		"what cannot be read":      {func(h *Hold) { h.Glanced(0, drainstatus.NotReadable("no")) }, 0},
+		"longer than anybody sees": {func(h *Hold) { h.Glanced(0, told(1e300)) }, 1e9},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			h := New(longLivedSpec("", 0), Facts{Age: time.Hour})
+			tc.see(h)
+			h.Released(10 * s)
+			if got := h.Next(10 * s).Result; got == nil || got.OldestSeconds != tc.want {
+				t.Errorf("got %+v, want %d s", got, tc.want)
+			}
+		})
+	}
+}

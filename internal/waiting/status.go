@@ -88,6 +88,7 @@ func (h *Hold) Answered(at time.Duration, r drainstatus.Reading) {
 		return
 	}
 	s.trusted, s.failures, s.inFlight = true, 0, r.InFlight
+	h.sawAge(at, r)
 	if r.InFlight >= 0 { // else the endpoint does not tell
 		h.trend.took(at, r.InFlight)
 	}

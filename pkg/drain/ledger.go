@@ -54,13 +54,14 @@ func (l *ledger) addLongLived(n int64) {
 // connection share it: the larger count is the better one.
 func (l *ledger) status(now time.Time) Status {
 	s := Status{LongLived: max(0, l.longLived.Load())}
+	if s.LongLived > 0 {
+		s.OldestLongLivedSeconds = age(now, l.oldest((*shard).firstLongLived))
+	}
 	if l.idle() {
 		return s
 	}
 	s.InFlight = max(1, l.requests.Load(), l.conns.Load())
-	if oldest := l.oldest(); !oldest.IsZero() {
-		s.OldestInFlightSeconds = max(0, now.Sub(oldest).Seconds())
-	}
+	s.OldestInFlightSeconds = age(now, l.oldest((*shard).first))
 	return s
 }
 
@@ -82,58 +83,96 @@ func (l *ledger) wait(ctx context.Context, done func() bool) error {
 	}
 }
 
-// oldest returns when the oldest request in flight began, zero where none is.
-func (l *ledger) oldest() time.Time {
+// age in seconds of what began at a time; 0 for the zero time.
+func age(now, began time.Time) float64 {
+	if began.IsZero() {
+		return 0
+	}
+	return max(0, now.Sub(began).Seconds())
+}
+
+// oldest returns when the first of all shards' first ones began, zero where
+// there is none.
+func (l *ledger) oldest(first func(*shard) time.Time) time.Time {
 	var oldest time.Time
 	for i := range l.shards {
-		if t := l.shards[i].first(); !t.IsZero() && (oldest.IsZero() || t.Before(oldest)) {
+		if t := first(&l.shards[i]); !t.IsZero() && (oldest.IsZero() || t.Before(oldest)) {
 			oldest = t
 		}
 	}
 	return oldest
 }
 
-// shard is a list of requests in flight in the order of their beginning.
+// shard has requests in flight in the order of their beginning, and long-lived
+// ones in the order in which they became so, which is nearly the same.
 type shard struct {
-	mu          sync.Mutex
-	front, back *request
-	_           [40]byte // to a cache line: neighbours are locked by other cores
+	mu                  sync.Mutex
+	inFlight, longLived line
+	_                   [24]byte // to a cache line: neighbours are locked by other cores
 }
 
-func (s *shard) first() time.Time {
+func (s *shard) first() time.Time          { return s.firstOf(&s.inFlight) }
+func (s *shard) firstLongLived() time.Time { return s.firstOf(&s.longLived) }
+
+func (s *shard) firstOf(l *line) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.front == nil {
+	if l.front == nil {
 		return time.Time{}
 	}
-	return s.front.start
+	return l.front.start
 }
 
 func (s *shard) add(q *request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	q.start = time.Now() // under the lock, so that the list stays in order
-	q.prev = s.back
-	if s.back != nil {
-		s.back.next = q
-	} else {
-		s.front = q
-	}
-	s.back = q
+	q.start = time.Now() // under the lock, so that the line stays in order
+	s.inFlight.push(q)
 }
 
+// keep has a request among the long-lived ones from now on.
+func (s *shard) keep(q *request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q.leave()
+	s.longLived.push(q)
+}
+
+// remove forgets a request, whichever line it is in.
 func (s *shard) remove(q *request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	q.leave()
+}
+
+// line is a list of requests, guarded by the lock of its shard.
+type line struct{ front, back *request }
+
+func (l *line) push(q *request) {
+	q.line, q.prev = l, l.back
+	if l.back != nil {
+		l.back.next = q
+	} else {
+		l.front = q
+	}
+	l.back = q
+}
+
+// leave takes a request out of its line, if it is in one.
+func (q *request) leave() {
+	l := q.line
+	if l == nil {
+		return
+	}
 	if q.prev != nil {
 		q.prev.next = q.next
 	} else {
-		s.front = q.next
+		l.front = q.next
 	}
 	if q.next != nil {
 		q.next.prev = q.prev
 	} else {
-		s.back = q.prev
+		l.back = q.prev
 	}
-	q.prev, q.next = nil, nil
+	q.line, q.prev, q.next = nil, nil, nil
 }

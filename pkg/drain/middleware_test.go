@@ -56,6 +56,46 @@ func TestOldestAge(t *testing.T) {
 	}
 }
 
+func TestOldestLongLivedAge(t *testing.T) {
+	d := New(Options{})
+	at := func(ago time.Duration) *request {
+		q := d.begin(nil)
+		q.start = time.Now().Add(-ago)
+		return q
+	}
+	within := func(want time.Duration) {
+		t.Helper()
+		got := d.Status()
+		if got.OldestLongLivedSeconds < want.Seconds() || got.OldestLongLivedSeconds > (want+patience).Seconds() {
+			t.Errorf("the oldest is %v s old, want %v", got.OldestLongLivedSeconds, want)
+		}
+	}
+	all := []*request{at(time.Hour), at(3 * time.Hour), at(2 * time.Hour)}
+	if got := d.Status().OldestLongLivedSeconds; got != 0 {
+		t.Errorf("none is long-lived, and the oldest is %v s old", got)
+	}
+	all[1].move(longLived, inFlight)
+	all[0].move(longLived, inFlight)
+	within(3 * time.Hour)
+	all[0].move(hijacked, longLived)
+	within(3 * time.Hour)
+	all[1].end()
+	within(time.Hour)
+	all[2].end() // was never
+	within(time.Hour)
+	all[0].end() // its handler, which a hijacked connection outlives
+	within(time.Hour)
+	all[0].move(done, hijacked)
+	if got := d.Status(); got.OldestLongLivedSeconds != 0 || got.LongLived != 0 {
+		t.Errorf("all have ended: %+v", got)
+	}
+	for i := range d.ledger.shards {
+		if s := &d.ledger.shards[i]; s.inFlight != (line{}) || s.longLived != (line{}) {
+			t.Errorf("something is kept: %+v", s)
+		}
+	}
+}
+
 func TestEndOfAHandlerThatPanics(t *testing.T) {
 	for name, with := range map[string]any{"an error": "broken", "ErrAbortHandler": http.ErrAbortHandler} {
 		t.Run(name, func(t *testing.T) {

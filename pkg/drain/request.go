@@ -31,8 +31,9 @@ type request struct {
 	class  class
 	notice *notice // nil unless somebody listens
 
-	// The place in the shard's list, guarded by its lock.
+	// The place in one of the shard's lines, guarded by its lock.
 	shard      *shard
+	line       *line
 	start      time.Time
 	prev, next *request
 }
@@ -71,8 +72,13 @@ func (q *request) move(to class, from ...class) bool {
 		q.d.notices.remove(q.notice)
 	}
 	switch {
-	case was == inFlight:
+	case !to.isLongLived():
 		q.shard.remove(q)
+	case !was.isLongLived():
+		q.shard.keep(q)
+	}
+	switch {
+	case was == inFlight:
 		q.d.ledger.addRequests(-1)
 	case was.isLongLived():
 		q.d.ledger.addLongLived(-1)

@@ -180,7 +180,7 @@ func (h *harness) testPortForward(t *testing.T, pod string) {
 func (h *harness) awaitService(t *testing.T, url string) {
 	t.Helper()
 	var last error
-	err := wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, 15*time.Second, true, func(context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
 		last = h.command("exec", "--", h.web, "get", url).Run()
 		return last == nil, nil
 	})

@@ -14,21 +14,25 @@ import (
 )
 
 var _ = Describe("The operator", alone, func() {
-	It("is not needed for a rollout that drops nothing", func(ctx SpecContext) {
+	It("is not needed for a rollout that drops nothing and tells those who are connected", func(ctx SpecContext) {
 		ns := env.NewNamespace(ctx, nil)
 		ns.Apply(ctx, framework.Policy("web").HTTP(v1alpha1.DrainedWhenBody).Notify())
 		ns.Deploy(ctx, framework.Pod("web").Status("ok").Deployment(3))
 		traffic := ns.StartLoad(ctx, framework.Steady(ns.Service(ctx, "web", framework.WorkPort), 20))
+		streams := env.NewNamespace(ctx, nil)
+		clients := connectStreams(ctx, streams)
 		traffic.AwaitRequests(ctx, 50)
-		drains := ns.WatchDrains(ctx, "web")
+		drains, told := ns.WatchDrains(ctx, "web"), streams.WatchDrains(ctx, "web")
 		start := env.WithoutOperator(ctx)
 
+		streams.Restart(ctx, "web")
 		ns.Restart(ctx, "web")
 
 		for _, d := range drains.AwaitEnds(ctx, 3) {
 			d.App().ExpectDrained()
 		}
 		framework.ExpectNothingDropped(traffic.Finish(ctx), 200)
+		expectStreamsTold(ctx, clients, told)
 		for _, pod := range ns.Pods(ctx, "web") {
 			Expect(framework.Injected(&pod)).To(BeFalse(), "nobody was there to inject %s", pod.Name)
 		}

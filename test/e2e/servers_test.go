@@ -21,8 +21,12 @@ var _ = Describe("A server that people run", func() {
 
 			ns.Restart(ctx, s.Name)
 
+			policy, err := s.Policy(ns.Name)
+			Expect(err).NotTo(HaveOccurred())
 			for _, d := range drains.AwaitEnds(ctx, 3) {
-				d.Container(servers.Container).ExpectOutcome(hold.OutcomeDrained)
+				end := d.Container(servers.Container)
+				end.ExpectOutcome(hold.OutcomeDrained)
+				Expect(end.Result.Stop).To(BeEquivalentTo(policy.Spec.PreStop.StopSignal), "%+v", *end.Result)
 			}
 			framework.ExpectNothingDropped(traffic.Finish(ctx), 500)
 		}, usual)

@@ -27,7 +27,7 @@ type pkg struct {
 // or below.
 var floors = [][]string{
 	{"api"},
-	{"internal/hold", "internal/drainstatus", "internal/inflight", "internal/rotation", "internal/waiting", "internal/policy", "internal/plan", "internal/condition", "internal/drain", "internal/injection", "internal/eviction", "internal/registration", "internal/latency", "internal/grace", "internal/address", "internal/server"},
+	{"internal/hold", "internal/drainstatus", "internal/inflight", "internal/rotation", "internal/waiting", "internal/policy", "internal/plan", "internal/condition", "internal/drain", "internal/injection", "internal/eviction", "internal/registration", "internal/latency", "internal/grace", "internal/address", "internal/server", "internal/front"},
 	{"internal/store", "internal/write", "internal/telemetry", "internal/certs", "internal/agent", "internal/sockets", "internal/observe", "internal/drainclient", "internal/probe"},
 	{"controllers", "internal/webhook"},
 	{"", "cmd", "pkg/testenv"},

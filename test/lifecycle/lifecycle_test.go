@@ -20,6 +20,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -49,9 +50,7 @@ var _ = BeforeSuite(func() {
 })
 
 var _ = It("is installed, upgraded, rolled back and uninstalled while pods drain", func(ctx SpecContext) {
-	Expect(env.Client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
-		Name: namespace, Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"},
-	}})).To(Succeed())
+	operatorNamespaceFor(ctx)
 
 	By("installing an older chart")
 	helm(ctx, "install", "drain-operator", olderChart(), "--wait", "--timeout=3m")
@@ -105,6 +104,20 @@ var _ = It("is installed, upgraded, rolled back and uninstalled while pods drain
 	Expect(policy.Finalizers).To(BeEmpty())
 	ns.Delete(ctx, policy)
 }, SpecTimeout(15*time.Minute))
+
+// operatorNamespaceFor makes the operator's namespace, for as long as the spec.
+func operatorNamespaceFor(ctx context.Context) {
+	GinkgoHelper()
+	made := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name: namespace, Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"},
+	}}
+	Expect(env.Client.Create(ctx, made)).To(Succeed())
+	DeferCleanup(func(ctx context.Context) {
+		Expect(env.Client.Delete(ctx, made)).To(Succeed())
+		Eventually(func() error { return env.Client.Get(ctx, client.ObjectKeyFromObject(made), made) }).
+			WithContext(ctx).WithTimeout(time.Minute).Should(Satisfy(apierrors.IsNotFound))
+	}, NodeTimeout(90*time.Second))
+}
 
 // whilePodsDrain runs helm while the pods of the Deployment "web" are replaced,
 // and waits until as many have ended in all.

@@ -22,12 +22,15 @@ const (
 	KeepAlive
 	// Busy: a persistent connection without a pause between requests.
 	Busy
+	// RPC: unary RPCs of gRPC on one HTTP/2 connection, without a pause between
+	// them.
+	RPC
 	kinds
 )
 
 // String is the kind as shown in tables.
 func (k Kind) String() string {
-	return [kinds]string{"fresh", "keep-alive", "busy"}[k]
+	return [kinds]string{"fresh", "keep-alive", "busy", "RPC"}[k]
 }
 
 // maxBody bounds what is read of an answer, in bytes.

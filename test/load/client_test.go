@@ -17,6 +17,10 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
+// ownHost is a loopback address of this process's own: a port that was listened
+// on is not taken by another.
+var ownHost = fmt.Sprintf("127.82.%d.%d", os.Getpid()>>8&0xff, os.Getpid()&0xff)
+
 // rawServer answers connections with a function of the test and counts the
 // requests that arrived, however they ended.
 type rawServer struct {
@@ -29,7 +33,7 @@ type rawServer struct {
 // 0; answer says whether the connection stays open.
 func serve(t *testing.T, answer func(n int, c *net.TCPConn) bool) *rawServer {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", ownHost+":0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +73,7 @@ func (s *rawServer) connection(c *net.TCPConn, answer func(int, *net.TCPConn) bo
 func (s *rawServer) url() string { return "http://" + s.listener.Addr().String() + "/work" }
 
 func (s *rawServer) client(kind Kind) *client {
-	return newClient(Config{Target: s.url(), SlackSeconds: 1}, kind, 1)
+	return newClient(Config{Target: s.url(), SlackSeconds: 30}, kind, 1)
 }
 
 func ok(c *net.TCPConn, headers ...string) {
@@ -188,9 +192,14 @@ func TestCauses(t *testing.T) {
 				t.Parallel()
 				s := serve(t, tc.answer)
 				c := s.client(kind)
-				c.sl = 300 * time.Millisecond
+				if tc.want == TimedOut {
+					c.sl = 300 * time.Millisecond
+				}
 				if got := c.do(planned{}).cause; got != tc.want {
 					t.Errorf("got %v, want %v", got, tc.want)
+				}
+				for deadline := time.Now().Add(20 * time.Second); s.requests.Load() == 0 && time.Now().Before(deadline); {
+					time.Sleep(time.Millisecond) // it was sent, and may not have been read when time was up
 				}
 				if got := s.requests.Load(); got != 1 {
 					t.Errorf("%d requests arrived for one", got)

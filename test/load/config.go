@@ -36,6 +36,9 @@ type Config struct {
 	// BusyConns is the number of persistent connections that carry one request
 	// right after the other: their rate follows the answers.
 	BusyConns int `json:"busyConns,omitempty"`
+	// RPCConns is the number of clients of gRPC that call example.Work/Do of the
+	// target's host, one RPC right after the other, with the work as its argument.
+	RPCConns int `json:"rpcConns,omitempty"`
 	// WebSockets is the number of clients that hold a WebSocket to /ws of the
 	// target's host open, on which they send messages that are to come back.
 	WebSockets int `json:"webSockets,omitempty"`
@@ -108,10 +111,10 @@ func (c Config) check() error {
 	if _, err := c.address(); err != nil {
 		errs = append(errs, err)
 	}
-	if c.FreshPerSecond < 0 || c.KeepAlivePerSecond < 0 || min(c.BusyConns, c.KeepAliveConns, c.WebSockets, c.EventStreams, c.MessageEveryMillis) < 0 {
+	if c.FreshPerSecond < 0 || c.KeepAlivePerSecond < 0 || min(c.BusyConns, c.KeepAliveConns, c.RPCConns, c.WebSockets, c.EventStreams, c.MessageEveryMillis) < 0 {
 		errs = append(errs, errors.New("rates and numbers of connections must not be negative"))
 	}
-	if c.FreshPerSecond == 0 && c.KeepAlivePerSecond == 0 && max(c.BusyConns, c.WebSockets, c.EventStreams) == 0 {
+	if c.FreshPerSecond == 0 && c.KeepAlivePerSecond == 0 && max(c.BusyConns, c.RPCConns, c.WebSockets, c.EventStreams) == 0 {
 		errs = append(errs, errors.New("nothing to send: every rate is 0"))
 	}
 	if c.PostPercent < 0 || c.PostPercent > 100 {

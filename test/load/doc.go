@@ -17,9 +17,9 @@
 //   - who it is: the header Pod of its answer, or {"pod": "web-1"} at any time,
 //     as a text message or as the data of an event;
 //   - on a WebSocket, that the client is to go: close code 1012; or, where it
-//     took the subprotocol echo.reconnect, the message {"reconnect": true,
-//     "afterMillis": 200}, after which it goes on sending messages back until the
-//     client closes;
+//     took the subprotocol echo.reconnect, which every other client offers, the
+//     message {"reconnect": true, "afterMillis": 200}, after which it goes on
+//     sending messages back until the client closes;
 //   - on an event stream: a field "retry: 200" or "event: reconnect", which only
 //     those may carry who are to go, and then the end of the stream.
 //

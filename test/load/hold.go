@@ -68,7 +68,11 @@ func (r *Run) sessions(ctx context.Context, streams *sync.WaitGroup) {
 	addr, _ := r.cfg.address()
 	h := r.cfg.httpClient()
 	for i := range r.cfg.WebSockets {
-		streams.Go(func() { r.hold(ctx, WebSocket, i, &echoes{run: r, http: h, url: "ws://" + addr.String() + "/ws"}) })
+		c := &echoes{run: r, http: h, url: "ws://" + addr.String() + "/ws"}
+		if i%2 == 0 {
+			c.subprotocols = []string{Subprotocol}
+		}
+		streams.Go(func() { r.hold(ctx, WebSocket, i, c) })
 	}
 	for i := range r.cfg.EventStreams {
 		streams.Go(func() {

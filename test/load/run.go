@@ -109,6 +109,9 @@ func (r *Run) all(ctx context.Context) {
 	for i := range r.cfg.BusyConns {
 		streams.Go(func() { r.busy(ctx, uint64(3+i)) })
 	}
+	for i := range r.cfg.RPCConns {
+		streams.Go(func() { r.rpcs(ctx, rpcStreams+uint64(i)) })
+	}
 	r.sessions(ctx, &streams)
 	streams.Wait()
 	r.stop()

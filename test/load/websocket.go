@@ -11,7 +11,8 @@ import (
 	"github.com/coder/websocket"
 )
 
-// Subprotocol is what clients of WebSockets offer. A server that takes it says
+// Subprotocol is what every other client of WebSockets offers, the first one
+// included. A server that takes it says
 // {"reconnect": true} when a client is to connect again, and goes on sending
 // back what comes until the client closes; one that does not closes with 1012.
 const Subprotocol = "echo.reconnect"
@@ -19,9 +20,10 @@ const Subprotocol = "echo.reconnect"
 // echoes is a client that sends numbered messages, one at a time and whether or
 // not the last one has come back.
 type echoes struct {
-	run  *Run
-	http *http.Client
-	url  string
+	run          *Run
+	http         *http.Client
+	url          string
+	subprotocols []string
 	// last is the number of the latest message. unprocessed are those that are to
 	// be sent again.
 	last        int
@@ -56,7 +58,7 @@ func (c *echoes) connect(ctx context.Context) past {
 	background := context.WithoutCancel(ctx)
 	dialing, cancel := context.WithTimeout(background, c.run.cfg.slack())
 	defer cancel()
-	conn, resp, err := websocket.Dial(dialing, c.url, &websocket.DialOptions{HTTPClient: c.http, Subprotocols: []string{Subprotocol}}) //nolint:bodyclose // Dial says that it need not be
+	conn, resp, err := websocket.Dial(dialing, c.url, &websocket.DialOptions{HTTPClient: c.http, Subprotocols: c.subprotocols}) //nolint:bodyclose // Dial says that it need not be
 	if err != nil {
 		return past{Session: Session{Cause: causeOf(err, statusOf(resp))}, err: err}
 	}

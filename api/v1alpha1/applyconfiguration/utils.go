@@ -30,6 +30,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.DrainRecordApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("DrainStatus"):
 		return &apiv1alpha1.DrainStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Front"):
+		return &apiv1alpha1.FrontApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Gate"):
 		return &apiv1alpha1.GateApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("GracePeriod"):

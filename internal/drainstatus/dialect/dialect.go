@@ -55,3 +55,6 @@ func (d Dialect) Accept() string {
 // LongPolls says whether it is of use to send waitSeconds: a metrics page has
 // no notion of it, and some exporters refuse parameters that they do not know.
 func (d Dialect) LongPolls() bool { return d.DrainedWhen != Metric }
+
+// TellsLongLived says whether an answer tells of long-lived connections.
+func (d Dialect) TellsLongLived() bool { return d.DrainedWhen == Body || d.DrainedWhen == "" }

@@ -22,23 +22,26 @@ func (n *Namespace) StartLoad(ctx context.Context, cfg load.Config) *Load {
 	pod, err := loadpod.Start(ctx, n.Config, n.Name, "load", Image())
 	Expect(err).NotTo(HaveOccurred())
 	l := &Load{pod: pod}
-	l.awaitTarget(ctx, cfg.Target)
+	l.awaitTarget(ctx, cfg)
 	l.Begin(ctx, cfg)
 	return l
 }
 
 // awaitTarget waits until the target answers: a Service is reachable a moment
 // after its pods are ready.
-func (l *Load) awaitTarget(ctx context.Context, target string) {
+func (l *Load) awaitTarget(ctx context.Context, cfg load.Config) {
 	GinkgoHelper()
-	probe := load.Config{Target: target, BusyConns: 1, Work: load.Work{MinMillis: 1, MedianMillis: 1, P99Millis: 1, MaxMillis: 1}}
+	probe := load.Config{Target: cfg.Target, BusyConns: 1, Work: Exactly(time.Millisecond)}
+	if cfg.RPCConns > 0 {
+		probe.BusyConns, probe.RPCConns = 0, 1
+	}
 	Eventually(func(g Gomega) {
 		l.Begin(ctx, probe)
 		g.Eventually(func() (int, error) {
 			live, err := l.pod.Live(ctx)
 			return live.Requests, err
 		}).WithContext(ctx).WithTimeout(short).WithPolling(glance / 2).ShouldNot(BeZero())
-		g.Expect(l.Finish(ctx).Tally().ByCause[load.Answered]).NotTo(BeZero(), "%s does not answer", target)
+		g.Expect(l.Finish(ctx).Tally().ByCause[load.Answered]).NotTo(BeZero(), "%s does not answer", cfg.Target)
 	}).WithContext(ctx).WithTimeout(short).WithPolling(glance).Should(Succeed())
 }
 
@@ -55,6 +58,25 @@ func (l *Load) AwaitRequests(ctx context.Context, n int) {
 		live, err := l.pod.Live(ctx)
 		return live.Requests, err
 	}).WithContext(ctx).WithTimeout(long).WithPolling(glance).Should(BeNumerically(">=", n))
+}
+
+// AwaitMore waits until n more requests have ended.
+func (l *Load) AwaitMore(ctx context.Context, n int) {
+	GinkgoHelper()
+	live, err := l.pod.Live(ctx)
+	Expect(err).NotTo(HaveOccurred())
+	l.AwaitRequests(ctx, live.Requests+n)
+}
+
+// StartRareLoad is StartLoad without asking first whether the target answers:
+// it must, and nothing else comes than cfg says.
+func (n *Namespace) StartRareLoad(ctx context.Context, cfg load.Config) *Load {
+	GinkgoHelper()
+	pod, err := loadpod.Start(ctx, n.Config, n.Name, "load", Image())
+	Expect(err).NotTo(HaveOccurred())
+	l := &Load{pod: pod}
+	l.Begin(ctx, cfg)
+	return l
 }
 
 // OneRequest starts a load generator that sends one request, and returns when

@@ -83,7 +83,7 @@ var _ = Describe("A DrainPolicy", func() {
 			},
 			GracePeriod: v1alpha1.GracePeriod{
 				MinSeconds: 10, MaxSeconds: 600, Percentile: "99", MarginPercent: ptr.To[int32](50),
-				WindowSeconds: 3600, StabilizationWindowSeconds: ptr.To[int32](3600),
+				WindowSeconds: 3600, StabilizationWindowSeconds: ptr.To[int32](3600), ServerTimeout: v1alpha1.ServerTimeoutReport,
 				Latency: &v1alpha1.Latency{Unit: v1alpha1.UnitSeconds, PodMetrics: &v1alpha1.PodMetricsLatency{
 					Port: intstr.FromString("metrics"), Path: "/metrics", Scheme: v1alpha1.SchemeHTTP, Histogram: "h",
 				}},
@@ -107,7 +107,7 @@ var _ = Describe("A DrainPolicy", func() {
 		Expect(env.Client.Create(ctx, policy, client.DryRunAll)).To(Succeed())
 		Expect(policy.Spec.GracePeriod).To(Equal(v1alpha1.GracePeriod{
 			MinSeconds: 10, MaxSeconds: 600, Percentile: "99", MarginPercent: ptr.To[int32](0),
-			WindowSeconds: 3600, StabilizationWindowSeconds: ptr.To[int32](0),
+			WindowSeconds: 3600, StabilizationWindowSeconds: ptr.To[int32](0), ServerTimeout: v1alpha1.ServerTimeoutReport,
 			Latency: &v1alpha1.Latency{Unit: v1alpha1.UnitSeconds, Prometheus: &v1alpha1.PrometheusLatency{Source: "default", Query: "up"}},
 		}))
 	})

@@ -92,7 +92,7 @@ var _ = Describe("Drains", func() {
 			HaveField("Drains", v1alpha1.DrainCounts{Drained: 20, Unknown: 40}),
 			HaveField("DrainingPods", BeEmpty()),
 		))
-	}, SpecTimeout(2*time.Minute))
+	}, SpecTimeout(3*time.Minute))
 })
 
 // outcomeOf lets every fifth drain time out.

@@ -25,7 +25,7 @@ var _ = Describe("Outcomes", func() {
 		leader := startReplica(context.Background(), namespace)
 		Eventually(leader.elected).WithTimeout(soon).Should(BeClosed())
 		policy = newPolicy(ctx, namespace)
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(2*time.Minute))
 
 	// outcome is how the only drain ended.
 	outcome := func(ctx context.Context) v1alpha1.DrainRecord {
@@ -56,7 +56,7 @@ var _ = Describe("Outcomes", func() {
 		after(ctx, pod, 30, 137)
 		Expect(outcome(ctx)).To(And(HaveField("Outcome", v1alpha1.OutcomeForced), HaveField("Cause", v1alpha1.CauseGraceSpent),
 			HaveField("DurationSeconds", int32(30))))
-	}, SpecTimeout(time.Minute))
+	}, SpecTimeout(2*time.Minute))
 
 	It("says that a shorter grace was asked for, at first or later", func(ctx SpecContext) {
 		pod := injectedPod(ctx, namespace, "web")
@@ -65,20 +65,20 @@ var _ = Describe("Outcomes", func() {
 		after(ctx, pod, 5, 143)
 		Expect(outcome(ctx)).To(And(HaveField("Outcome", v1alpha1.OutcomeForced), HaveField("Cause", v1alpha1.CauseShorterGrace),
 			HaveField("DurationSeconds", int32(5))))
-	}, SpecTimeout(time.Minute))
+	}, SpecTimeout(2*time.Minute))
 
 	It("says that the object was taken away", func(ctx SpecContext) {
 		pod := injectedPod(ctx, namespace, "web")
 		Expect(api.Delete(ctx, pod, client.GracePeriodSeconds(0))).To(Succeed())
 		Expect(outcome(ctx)).To(And(HaveField("Outcome", v1alpha1.OutcomeForced), HaveField("Cause", v1alpha1.CauseForceDeleted)))
-	}, SpecTimeout(time.Minute))
+	}, SpecTimeout(2*time.Minute))
 
 	It("says that the same happened in the midst of a drain", func(ctx SpecContext) {
 		pod := injectedPod(ctx, namespace, "web")
 		beginDrain(ctx, pod)
 		Expect(api.Delete(ctx, pod, client.GracePeriodSeconds(0))).To(Succeed())
 		Expect(outcome(ctx)).To(And(HaveField("Outcome", v1alpha1.OutcomeForced), HaveField("Cause", v1alpha1.CauseForceDeleted)))
-	}, SpecTimeout(time.Minute))
+	}, SpecTimeout(2*time.Minute))
 
 	It("says that the hook failed", func(ctx SpecContext) {
 		pod := injectedPod(ctx, namespace, "web")
@@ -100,5 +100,5 @@ var _ = Describe("Outcomes", func() {
 		Eventually(statusOf(ctx, policy)).WithTimeout(soon).Should(HaveField("ObservedGeneration", int64(2)))
 		after(ctx, pod, 1, 0)
 		Expect(outcome(ctx)).To(And(HaveField("Outcome", v1alpha1.OutcomeSkipped), HaveField("Cause", v1alpha1.CauseHookFailed)))
-	}, SpecTimeout(time.Minute))
+	}, SpecTimeout(2*time.Minute))
 })

@@ -75,7 +75,7 @@ var _ = Describe("A policy", func() {
 			haveCondition(v1alpha1.ConditionConflicting, metav1.ConditionFalse, v1alpha1.ReasonNoConflict),
 		))
 		Eventually(reasonsOf(ctx, namespace)).WithTimeout(soon).Should(ContainElements(v1alpha1.ReasonOutranked, v1alpha1.ReasonNoConflict, v1alpha1.ReasonNotInjected))
-	}, SpecTimeout(2*time.Minute))
+	}, SpecTimeout(3*time.Minute))
 
 	It("says that the agent cannot be had, and forgets its metrics when it goes", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
@@ -99,7 +99,7 @@ var _ = Describe("A policy", func() {
 			"drain_operator_drains_total", "drain_operator_drain_duration_seconds", "drain_operator_draining_pods"))
 		Expect(api.Delete(ctx, web)).To(Succeed())
 		Eventually(leader.series(namespace)).WithTimeout(soon).Should(BeEmpty())
-	}, SpecTimeout(2*time.Minute))
+	}, SpecTimeout(3*time.Minute))
 })
 
 // stuckPod is an injected pod whose agent image has not been pulled for two minutes.

@@ -106,8 +106,8 @@ func startReplica(ctx context.Context, lease string) *replica {
 		LeaderElection:          true,
 		LeaderElectionID:        "drain-operator",
 		LeaderElectionNamespace: lease,
-		LeaseDuration:           ptr.To(3 * time.Second),
-		RenewDeadline:           ptr.To(2 * time.Second),
+		LeaseDuration:           ptr.To(12 * time.Second), // which a standby waits for
+		RenewDeadline:           ptr.To(10 * time.Second), // without an answer a leader ends, and most specs have but one
 		RetryPeriod:             ptr.To(250 * time.Millisecond),
 		GracefulShutdownTimeout: ptr.To(time.Duration(0)),
 	})

@@ -176,4 +176,4 @@ func statusOf(ctx context.Context, p *v1alpha1.DrainPolicy) func(Gomega) v1alpha
 }
 
 // soon is how long anything may take that takes about a second.
-const soon = 30 * time.Second
+const soon = 60 * time.Second

@@ -56,6 +56,7 @@ func asItIs(ctx context.Context, pod *corev1.Pod) *corev1.Pod {
 var _ = Describe("writing to pods", func() {
 	var (
 		writer    write.Pods
+		asKnown   write.Pods
 		namespace string
 		calls     *recorded
 	)
@@ -65,7 +66,7 @@ var _ = Describe("writing to pods", func() {
 		connection.Wrap(calls.wrap)
 		c, err := corev1client.NewForConfig(connection)
 		Expect(err).NotTo(HaveOccurred())
-		writer, namespace = write.New(c), newNamespace(ctx)
+		writer, asKnown, namespace = write.New(c), write.AsKnown(c), newNamespace(ctx)
 	})
 
 	It("sets its conditions and leaves the others", func(ctx SpecContext) {
@@ -160,7 +161,45 @@ var _ = Describe("writing to pods", func() {
 		Entry("that is spent", true),
 		Entry("that nobody has looked at yet", false),
 	)
+
+	// What somebody wrote since is for example that the pod is held once more.
+	DescribeTable("writes only to the pod as it was known, where that is asked for",
+		func(ctx SpecContext, write func(context.Context, *corev1.Pod) error, done func(*corev1.Pod) bool) {
+			known := barePod(ctx, namespace, "a")
+			changed := known.DeepCopy()
+			metav1.SetMetaDataAnnotation(&changed.ObjectMeta, "example.com/since", "yes")
+			Expect(api.Update(ctx, changed)).To(Succeed())
+
+			err := write(ctx, known)
+			Expect(apierrors.IsConflict(err)).To(BeTrue(), "%v", err)
+			Expect(cmp.Diff(changed, asItIs(ctx, changed))).To(BeEmpty())
+			Expect(calls.made()).To(HaveLen(2), "one for the write, one to see whether the pod is gone")
+
+			Expect(write(ctx, changed)).To(Succeed())
+			Expect(done(asItIs(ctx, changed))).To(BeTrue())
+		},
+		Entry("conditions", func(ctx context.Context, pod *corev1.Pod) error {
+			return asKnown.SetConditions(ctx, pod, []corev1.PodCondition{{Type: v1alpha1.PodInRotation, Status: corev1.ConditionTrue}})
+		}, func(pod *corev1.Pod) bool { return len(pod.Status.Conditions) == 1 }),
+		Entry("a deletion", func(ctx context.Context, pod *corev1.Pod) error {
+			return asKnown.Release(ctx, pod, drain.Release{Kind: drain.Delete})
+		}, terminates),
+		Entry("an eviction", func(ctx context.Context, pod *corev1.Pod) error {
+			return asKnown.Release(ctx, pod, drain.Release{Kind: drain.Evict})
+		}, terminates),
+	)
+
+	It("leaves another pod of that name, asked so, too", func(ctx SpecContext) {
+		gone, other := replaced(ctx, namespace)
+		out := corev1.PodCondition{Type: v1alpha1.PodInRotation, Status: corev1.ConditionFalse}
+		Expect(asKnown.SetConditions(ctx, gone, []corev1.PodCondition{out})).To(Succeed())
+		Expect(asKnown.Release(ctx, gone, drain.Release{Kind: drain.Delete})).To(Succeed())
+		Expect(asKnown.Release(ctx, gone, drain.Release{Kind: drain.Evict})).To(Succeed())
+		Expect(cmp.Diff(other, asItIs(ctx, other))).To(BeEmpty())
+	})
 })
+
+func terminates(pod *corev1.Pod) bool { return pod.DeletionTimestamp != nil }
 
 // recorded are the calls that one client made.
 type recorded struct{ requests []*http.Request }

@@ -39,6 +39,10 @@ func withNotify(s *v1alpha1.DrainPolicySpec) {
 	s.PreStop.Notify = &v1alpha1.Notify{Port: intstr.FromInt32(8080)}
 }
 
+func releasedEarly(s *v1alpha1.DrainPolicySpec) {
+	s.PreStop.ReleaseWhen = v1alpha1.ReleaseWhenOutOfRotation
+}
+
 func withLongLived(s *v1alpha1.DrainPolicySpec) {
 	withHTTP(s)
 	withNotify(s)
@@ -66,10 +70,12 @@ var nextAdmission = map[string]edit{
 	"spec.preStop.maxHoldSeconds":              {nil, func(s *v1alpha1.DrainPolicySpec) { s.PreStop.MaxHoldSeconds = ptr.To[int32](7) }},
 	"spec.preStop.notify.port":                 {withNotify, func(s *v1alpha1.DrainPolicySpec) { s.PreStop.Notify.Port = intstr.FromInt32(9090) }},
 	"spec.preStop.notify.path":                 {withNotify, func(s *v1alpha1.DrainPolicySpec) { s.PreStop.Notify.Path = "/other" }},
+	"spec.preStop.stopSignal":                  {nil, func(s *v1alpha1.DrainPolicySpec) { s.PreStop.StopSignal = v1alpha1.StopSignalQUIT }},
 	"spec.longLived.policy":                    {withLongLived, func(s *v1alpha1.DrainPolicySpec) { s.LongLived.Policy = v1alpha1.LongLivedCloseAfter }},
 	"spec.longLived.noticeSeconds":             {withLongLived, func(s *v1alpha1.DrainPolicySpec) { s.LongLived.NoticeSeconds = 20 }},
 	"spec.gracePeriod.minSeconds":              {nil, func(s *v1alpha1.DrainPolicySpec) { s.GracePeriod.MinSeconds = 300 }},
 	"spec.gracePeriod.maxSeconds":              {nil, func(s *v1alpha1.DrainPolicySpec) { s.GracePeriod.MaxSeconds = 50 }},
+	"spec.gracePeriod.serverTimeout":           {releasedEarly, func(s *v1alpha1.DrainPolicySpec) { s.GracePeriod.ServerTimeout = v1alpha1.ServerTimeoutAlign }},
 	"spec.gracePeriod.shutdownSeconds":         {nil, func(s *v1alpha1.DrainPolicySpec) { s.GracePeriod.ShutdownSeconds = ptr.To[int32](3) }},
 }
 
@@ -93,9 +99,11 @@ func patch(ctx context.Context, policy *v1alpha1.DrainPolicy, change func(*v1alp
 	return shared.Client.Patch(ctx, policy, client.MergeFrom(before))
 }
 
-// serving is a pod in which every setting shows: it has ports and a hook.
+// serving is a pod in which every setting shows: it has ports, a hook, and a
+// server with a timeout of its own.
 func serving(p *corev1.Pod) {
 	p.Name, p.GenerateName = "web", ""
+	p.Spec.Containers[0].Command = []string{"gunicorn", "app:app"}
 	p.Spec.Containers[0].Ports = []corev1.ContainerPort{{ContainerPort: 8080}}
 	hooked := p.Spec.Containers[0].DeepCopy()
 	hooked.Name, hooked.Ports = "hooked", nil

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -16,6 +17,10 @@ import (
 	"github.com/drain-operator/drain-operator/internal/registration"
 	"github.com/drain-operator/drain-operator/test/integration/framework"
 )
+
+// withoutTimeout is what an API server takes at least when nobody answers a
+// webhook that names no timeout of its own; ours is 2 s.
+const withoutTimeout = 10 * time.Second
 
 // cluster is an API server with helpers that fail the spec.
 type cluster struct{ *framework.Environment }

@@ -118,6 +118,16 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: drains
       type:
         namedType: com.github.drain-operator.drain-operator.api.v1alpha1.DrainCounts
+    - name: fronts
+      type:
+        list:
+          elementType:
+            namedType: com.github.drain-operator.drain-operator.api.v1alpha1.Front
+          elementRelationship: associative
+          keys:
+          - kind
+          - name
+          - service
     - name: gracePeriod
       type:
         namedType: com.github.drain-operator.drain-operator.api.v1alpha1.GraceStatus
@@ -181,6 +191,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: inFlightTrend
       type:
         namedType: com.github.drain-operator.drain-operator.api.v1alpha1.Trend
+    - name: oldestLongLivedSeconds
+      type:
+        scalar: numeric
     - name: outcome
       type:
         namedType: com.github.drain-operator.drain-operator.api.v1alpha1.Outcome
@@ -223,6 +236,36 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: string
 - name: com.github.drain-operator.drain-operator.api.v1alpha1.ExistingHook
+  scalar: string
+- name: com.github.drain-operator.drain-operator.api.v1alpha1.Front
+  map:
+    fields:
+    - name: declared
+      type:
+        scalar: boolean
+    - name: deregistrationDelaySeconds
+      type:
+        scalar: numeric
+    - name: kind
+      type:
+        namedType: com.github.drain-operator.drain-operator.api.v1alpha1.FrontKind
+    - name: loadBalancer
+      type:
+        namedType: com.github.drain-operator.drain-operator.api.v1alpha1.FrontBalancer
+    - name: name
+      type:
+        scalar: string
+    - name: service
+      type:
+        scalar: string
+    - name: targets
+      type:
+        namedType: com.github.drain-operator.drain-operator.api.v1alpha1.FrontTargets
+- name: com.github.drain-operator.drain-operator.api.v1alpha1.FrontBalancer
+  scalar: string
+- name: com.github.drain-operator.drain-operator.api.v1alpha1.FrontKind
+  scalar: string
+- name: com.github.drain-operator.drain-operator.api.v1alpha1.FrontTargets
   scalar: string
 - name: com.github.drain-operator.drain-operator.api.v1alpha1.Gate
   map:

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -24,6 +25,7 @@ import (
 	"github.com/drain-operator/drain-operator/test/perf/injection"
 	"github.com/drain-operator/drain-operator/test/perf/release"
 	"github.com/drain-operator/drain-operator/test/perf/scale"
+	"github.com/drain-operator/drain-operator/test/perf/sessions"
 	"github.com/drain-operator/drain-operator/test/perf/simulation"
 	"github.com/drain-operator/drain-operator/test/perf/startup"
 )
@@ -77,6 +79,9 @@ var groups = []group{
 	}},
 	{startup.Group, func(ctx context.Context, o options, say func(string, ...any)) ([]perf.Figure, error) {
 		return startup.Measure(ctx, o.image, say)
+	}},
+	{sessions.Group, func(ctx context.Context, o options, say func(string, ...any)) ([]perf.Figure, error) {
+		return sessions.Measure(ctx, o.image, filepath.Dir(o.report), say)
 	}},
 	{availability.Group, func(ctx context.Context, _ options, say func(string, ...any)) ([]perf.Figure, error) {
 		return availability.Measure(ctx, say)

@@ -21,6 +21,7 @@ var cases = []testCase{
 	{"Gunicorn gthread", "gunicorn-gthread", syscall.SIGTERM, nil},
 	{"Gunicorn gthread, `--graceful-timeout 5`", "gunicorn-gthread", syscall.SIGTERM, []string{"--graceful-timeout=5"}},
 	{"Gunicorn gevent", "gunicorn-gevent", syscall.SIGTERM, nil},
+	{"Gunicorn sync, `SIGQUIT`", "gunicorn-sync", syscall.SIGQUIT, nil},
 	{"Gunicorn gthread, `SIGQUIT`", "gunicorn-gthread", syscall.SIGQUIT, nil},
 	{"Uvicorn", "uvicorn", syscall.SIGTERM, nil},
 	{"Hypercorn", "hypercorn", syscall.SIGTERM, nil},
@@ -50,7 +51,7 @@ type fact struct {
 	// Idle is when an idle connection was closed.
 	Idle time.Duration
 	// Refused is when the first request on a new connection got no answer, and
-	// Hangs that it had a connection.
+	// Hangs that it waited for one in vain.
 	Refused time.Duration
 	Hangs   bool
 	// Short and Long are the ends of requests under way.
@@ -80,15 +81,15 @@ func (a answer) String() string {
 }
 
 func (f fact) row() string {
-	untouched := "stays"
+	untouched := "stays (12 s)"
 	if f.KeepAlive > 0 {
 		untouched = "closed after " + seconds(f.KeepAlive)
 	}
-	idle := "stays to the end"
+	idle := "ends with the process"
 	if f.Idle > 0 {
 		idle = "closed after " + seconds(f.Idle)
 	}
-	refused := "taken to the end"
+	refused := "end with the process"
 	switch {
 	case f.Hangs:
 		refused = "taken, not answered after " + seconds(f.Refused)

@@ -30,7 +30,7 @@ const (
 	// untouched is how long an idle connection is looked at before the signal.
 	untouched = 12 * time.Second
 	// patience bounds a case, from the signal on.
-	patience = 60 * time.Second
+	patience = 75 * time.Second
 	short    = 2 * time.Second
 	long     = 35 * time.Second
 )
@@ -317,17 +317,17 @@ func idle(patience time.Duration) time.Duration {
 }
 
 // refused is when the first request on a new connection began that got no
-// answer, and whether it had a connection.
+// answer, and whether it waited in vain for one; others are refused or reset.
 func refused(told time.Time, ended <-chan struct{}) (at time.Duration, hangs bool) {
 	for {
 		at = time.Since(told)
 		c, err := dial("/healthz")
-		hangs = err == nil
 		if err == nil {
 			_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
 			_, err = c.read()
 			_ = c.Close()
 		}
+		hangs = errors.Is(err, os.ErrDeadlineExceeded)
 		select {
 		case <-ended:
 			return 0, false

@@ -39,9 +39,13 @@ type DrainPolicyStatusApplyConfiguration struct {
 	GracePeriod *GraceStatusApplyConfiguration `json:"gracePeriod,omitempty"`
 	// skipped counts selected pods that are left alone, by reason.
 	Skipped []SkippedPodsApplyConfiguration `json:"skipped,omitempty"`
+	// fronts are the AWS load balancers that Ingresses, Services and
+	// TargetGroupBindings declare in front of the pods, at most 16.
+	Fronts []FrontApplyConfiguration `json:"fronts,omitempty"`
 	// conditions are Ready, PodsInjected, Conflicting, AgentInstallable,
 	// DrainStatusReachable, LatencyObserved, GraceWithinCeilings,
-	// HoldWithinDeadlines and ServerStopsInTime.
+	// HoldWithinDeadlines, ServerStopsInTime, FrontsCovered and
+	// ConnectionsYoungEnough.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
 
@@ -171,6 +175,19 @@ func (b *DrainPolicyStatusApplyConfiguration) WithSkipped(values ...*SkippedPods
 			panic("nil value passed to WithSkipped")
 		}
 		b.Skipped = append(b.Skipped, *values[i])
+	}
+	return b
+}
+
+// WithFronts adds the given value to the Fronts field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Fronts field.
+func (b *DrainPolicyStatusApplyConfiguration) WithFronts(values ...*FrontApplyConfiguration) *DrainPolicyStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithFronts")
+		}
+		b.Fronts = append(b.Fronts, *values[i])
 	}
 	return b
 }

@@ -38,6 +38,10 @@ type DrainRecordApplyConfiguration struct {
 	InFlight *int64 `json:"inFlight,omitempty"`
 	// inFlightTrend says whether they were becoming fewer. Only where some were left.
 	InFlightTrend *apiv1alpha1.Trend `json:"inFlightTrend,omitempty"`
+	// oldestLongLivedSeconds is how old the oldest long-lived connection was
+	// when the drain began, rounded up. Unset where the workload does not tell,
+	// or has none.
+	OldestLongLivedSeconds *int32 `json:"oldestLongLivedSeconds,omitempty"`
 	// endedAt is when the last container ended, or when the pod was seen to be gone.
 	EndedAt *v1.Time `json:"endedAt,omitempty"`
 }
@@ -133,6 +137,14 @@ func (b *DrainRecordApplyConfiguration) WithInFlight(value int64) *DrainRecordAp
 // If called multiple times, the InFlightTrend field is set to the value of the last call.
 func (b *DrainRecordApplyConfiguration) WithInFlightTrend(value apiv1alpha1.Trend) *DrainRecordApplyConfiguration {
 	b.InFlightTrend = &value
+	return b
+}
+
+// WithOldestLongLivedSeconds sets the OldestLongLivedSeconds field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the OldestLongLivedSeconds field is set to the value of the last call.
+func (b *DrainRecordApplyConfiguration) WithOldestLongLivedSeconds(value int32) *DrainRecordApplyConfiguration {
+	b.OldestLongLivedSeconds = &value
 	return b
 }
 
