@@ -17,7 +17,8 @@ type End struct {
 
 // Aggregate makes a cell of what the load generator saw while some pods ended.
 func Aggregate(key Key, results load.Results, ends []End) Cell {
-	c := Cell{Key: key, At: results.StartedAt.UTC().Format(time.DateOnly), TookSeconds: int(results.Elapsed.Seconds()), Pods: len(ends)}
+	c := Cell{Key: key, At: results.StartedAt.UTC().Format(time.DateOnly), TookSeconds: int(results.Elapsed.Seconds()),
+		LateMillis: int(results.MaxLag.Milliseconds()), Pods: len(ends)}
 	var times []time.Duration
 	for _, e := range ends {
 		times = append(times, e.Held)

@@ -99,6 +99,9 @@ type Cell struct {
 	// At is the day on which it was seen, TookSeconds how long that took.
 	At          string `json:"at"`
 	TookSeconds int    `json:"tookSeconds"`
+	// LateMillis is by how much the latest request was sent later than planned:
+	// what the machine had no time for.
+	LateMillis int `json:"lateMillis"`
 	// Pods is how many ended under load.
 	Pods int `json:"pods"`
 	// Held is the time of those from the accepted deletion to SIGTERM, or to

@@ -17,7 +17,7 @@ func (c Cell) Claimed(s Seen) bool { return c.Pods > 0 && s.Failed() == 0 && s.R
 
 // words are the figures of a client as the page shows them.
 func (c Cell) words(s Seen) string {
-	text := ""
+	var text string
 	switch {
 	case c.Claimed(s):
 		text = "**none** of " + number(s.Requests)

@@ -88,7 +88,7 @@ func TestReadLog(t *testing.T) {
 func TestAggregate(t *testing.T) {
 	key := Key{Server: "go", Variant: Bare, Operator: Up, Balancer: "ClusterIP", Event: Rollout}
 	results := load.Results{
-		StartedAt: time.Date(2026, 1, 2, 23, 0, 0, 0, time.UTC), Elapsed: 61 * time.Second,
+		StartedAt: time.Date(2026, 1, 2, 23, 0, 0, 0, time.UTC), Elapsed: 61 * time.Second, MaxLag: 120 * time.Millisecond,
 		Records: []load.Record{{Kind: load.Fresh}, {Kind: load.Fresh}, {Kind: load.Busy}, {Kind: load.Busy, Cause: load.Reset}},
 		Sessions: []load.Session{
 			{Kind: load.WebSocket, Told: time.Second, Sent: 10, Received: 9},                     // the other was declared unprocessed
@@ -100,7 +100,7 @@ func TestAggregate(t *testing.T) {
 	}
 	ends := []End{{Held: 8 * time.Second, Outcome: "Drained"}, {Held: 5040 * time.Millisecond, Outcome: "TimedOut", Killed: true}, {Held: 6 * time.Second}}
 	want := Cell{
-		Key: key, At: "2026-01-02", TookSeconds: 61, Pods: 3, Held: Spread{5, 6, 8},
+		Key: key, At: "2026-01-02", TookSeconds: 61, LateMillis: 120, Pods: 3, Held: Spread{5, 6, 8},
 		Outcomes: map[string]int{"Drained": 1, "TimedOut": 1, "killed": 1},
 		Clients: []Seen{{Client: Fresh, Requests: 2}, {Client: Busy, Requests: 2, Failures: map[string]int{"reset": 1}},
 			{Client: WebSocket, Requests: 30, Ended: 2, Told: 1, Failures: map[string]int{CutUntold: 1, Lost: 2, NotBack: 1}},

@@ -59,10 +59,11 @@ func (d Data) totals() string {
 		return "Nothing has been measured yet.\n"
 	}
 	var requests, pods int
-	claims, zeros, failing := 0, 0, 0
+	claims, zeros, failing, late := 0, 0, 0, 0
 	first, last := "", ""
 	for _, c := range d.Cells {
 		pods += c.Pods
+		late = max(late, c.LateMillis)
 		first, last = min(cmp.Or(first, c.At), c.At), max(last, c.At)
 		for _, s := range c.Clients {
 			requests += s.Requests
@@ -81,8 +82,9 @@ func (d Data) totals() string {
 		when += " to " + last
 	}
 	return fmt.Sprintf("Seen %s on Kubernetes %s, %d cores for everything: %s cells, %s requests, %s pods that ended under load. "+
+		"No request was sent later than %s ms after its time. "+
 		"Figures: %s × none, %s × 0 of too few for a claim, %s with failures.\n",
-		when, d.Kubernetes, d.Cores, number(len(d.Cells)), number(requests), number(pods), number(claims), number(zeros), number(failing))
+		when, d.Kubernetes, d.Cores, number(len(d.Cells)), number(requests), number(pods), number(late), number(claims), number(zeros), number(failing))
 }
 
 var titles = map[Variant]string{
@@ -202,5 +204,5 @@ func (c Cell) String() string {
 	for _, s := range c.Clients {
 		text += fmt.Sprintf(" %s %s;", s.Client, strings.ReplaceAll(c.words(s), "**", ""))
 	}
-	return text + fmt.Sprintf(" %d pods held %.1f / %.1f / %.1f s (%s), in %d s", c.Pods, c.Held.Min, c.Held.Median, c.Held.Max, outcomes(c.Outcomes), c.TookSeconds)
+	return text + fmt.Sprintf(" %d pods held %.1f / %.1f / %.1f s (%s), in %d s, sent up to %d ms late", c.Pods, c.Held.Min, c.Held.Median, c.Held.Max, outcomes(c.Outcomes), c.TookSeconds, c.LateMillis)
 }

@@ -218,6 +218,9 @@ func (g *ground) happen(ctx context.Context, e guarantees.Event) error {
 	if err := errors.Join(err, finishErr); err != nil {
 		return err
 	}
+	if err := late(results); err != nil {
+		return err
+	}
 	ends, err := endsOf(g.pods.lives(), from, g.workload.Policy != nil)
 	if err != nil {
 		return err
@@ -234,7 +237,7 @@ func (g *ground) watchLoad(ctx context.Context) (watched context.Context, stop f
 		for pause(watched, time.Second) == nil {
 			// Who cannot ask now asks again.
 			if live, err := g.loader.Live(watched); err == nil {
-				if err := overrun(live); err != nil {
+				if err := g.load.overrun(live); err != nil {
 					cancel(err)
 				}
 			}

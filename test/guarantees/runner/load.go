@@ -49,15 +49,28 @@ func (l Load) config(key guarantees.Key, w Workload, address string) load.Config
 	return cfg
 }
 
-// maxUnderWay is how many requests may be under way at a time. What is beyond
-// is no matter of pods that end: the machine cannot answer what is sent.
-const maxUnderWay = 400
+// maxUnderWay is how many requests may be under way at a time: what is sent
+// within some seconds. What is beyond is no matter of pods that end: the machine
+// cannot answer what is sent.
+func (l Load) maxUnderWay() int { return l.BusyConns + 40 + int(2*l.FreshPerSecond) }
 
 // overrun is an error where a machine is. Requests that time out then say
 // nothing of a server, and more of them only make it worse.
-func overrun(live load.Live) error {
-	if live.Outstanding > maxUnderWay {
+func (l Load) overrun(live load.Live) error {
+	if live.Outstanding > l.maxUnderWay() {
 		return fmt.Errorf("%w: %d requests are under way; fewer workloads at a time, or a lower rate, ask less of it", errOverrun, live.Outstanding)
+	}
+	return nil
+}
+
+// maxLag is how late a request may be sent. Clients that the machine has no time
+// for are not those that never pause.
+const maxLag = 2 * time.Second
+
+// late is an error where a machine was overrun all the same.
+func late(results load.Results) error {
+	if results.MaxLag > maxLag {
+		return fmt.Errorf("%w: requests were sent up to %s late", errOverrun, results.MaxLag.Round(time.Millisecond))
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -37,9 +38,15 @@ func TestEnoughIsOfEveryClient(t *testing.T) {
 }
 
 func TestOverrun(t *testing.T) {
-	for outstanding, want := range map[int]bool{0: false, maxUnderWay: false, maxUnderWay + 1: true} {
-		if got := overrun(load.Live{Outstanding: outstanding}) != nil; got != want {
+	l := Load{FreshPerSecond: 100, BusyConns: 4}
+	for outstanding, want := range map[int]bool{0: false, 244: false, 245: true} {
+		if got := l.overrun(load.Live{Outstanding: outstanding}) != nil; got != want {
 			t.Errorf("%d requests under way: overrun is %t", outstanding, got)
+		}
+	}
+	for lag, want := range map[time.Duration]bool{0: false, maxLag: false, maxLag + 1: true} {
+		if got := errors.Is(late(load.Results{MaxLag: lag}), errOverrun); got != want {
+			t.Errorf("requests sent %s late: overrun is %t", lag, got)
 		}
 	}
 }
