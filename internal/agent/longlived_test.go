@@ -175,52 +175,62 @@ func TestLongLivedPolicies(t *testing.T) {
 	}
 }
 
-// How old connections are is looked at before anything else, at most for
-// half a second; what cannot be read holds nothing up.
+// How old connections are is looked at once, before the workload is told. What
+// cannot be read then holds nothing up.
 func TestOldestConnection(t *testing.T) {
 	tests := map[string]struct {
 		first, later string
-		hangs        bool
 		want         int64
 	}{
-		"told to go meanwhile":     {`{"version":1,"inFlight":0,"longLived":3,"oldestLongLivedSeconds":86400}`, `{"version":1,"inFlight":0}`, false, 86400},
-		"known only later":         {`not yet`, `{"version":1,"inFlight":0,"longLived":1,"oldestLongLivedSeconds":3601}`, false, 3600},
-		"a younger one later":      {`{"version":1,"inFlight":0,"longLived":2,"oldestLongLivedSeconds":500}`, `{"version":1,"inFlight":0,"longLived":1,"oldestLongLivedSeconds":400}`, false, 500},
-		"none":                     {`{"version":1,"inFlight":0}`, `{"version":1,"inFlight":0}`, false, 0},
-		"an age beyond belief":     {`{"version":1,"inFlight":0,"longLived":1,"oldestLongLivedSeconds":1e300}`, `{"version":1,"inFlight":0}`, false, 0},
-		"an endpoint that hangs":   {``, `{"version":1,"inFlight":0}`, true, 0},
-		"one that tells of no age": {`{"version":1,"inFlight":0,"longLived":3}`, `{"version":1,"inFlight":0,"longLived":3}`, false, 0},
+		"told to go meanwhile":     {`{"version":1,"inFlight":0,"longLived":3,"oldestLongLivedSeconds":86400}`, `{"version":1,"inFlight":0}`, 86400},
+		"known only later":         {`not yet`, `{"version":1,"inFlight":0,"longLived":1,"oldestLongLivedSeconds":3601}`, 3600},
+		"a younger one later":      {`{"version":1,"inFlight":0,"longLived":2,"oldestLongLivedSeconds":500}`, `{"version":1,"inFlight":0,"longLived":1,"oldestLongLivedSeconds":400}`, 500},
+		"none":                     {`{"version":1,"inFlight":0}`, `{"version":1,"inFlight":0}`, 0},
+		"an age beyond belief":     {`{"version":1,"inFlight":0,"longLived":1,"oldestLongLivedSeconds":1e300}`, `{"version":1,"inFlight":0}`, 0},
+		"an endpoint that hangs":   {hangs, `{"version":1,"inFlight":0}`, 0},
+		"one that tells of no age": {`{"version":1,"inFlight":0,"longLived":3}`, `{"version":1,"inFlight":0,"longLived":3}`, 0},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var asked atomic.Int64
-			var told, answered atomic.Bool
+			var told, early atomic.Bool
 			port := serve(t, func(w http.ResponseWriter, r *http.Request) {
 				switch {
 				case r.Method == http.MethodPost:
 					told.Store(true)
-				case asked.Add(1) > 1:
-					_, _ = fmt.Fprint(w, tc.later)
-				case tc.hangs:
+				case r.Close && tc.first == hangs: // the first look keeps no connection
 					<-r.Context().Done()
-				default:
-					answered.Store(!told.Load())
+				case r.Close:
+					early.Store(!told.Load())
 					_, _ = fmt.Fprint(w, tc.first)
+				case !told.Load(): // it does not end before
+					http.Error(w, "wait", http.StatusServiceUnavailable)
+				default:
+					_, _ = fmt.Fprint(w, tc.later)
 				}
 			})
-			got := wait(t, spec(func(sp *hold.Spec) {
-				sp.HTTP = &hold.HTTP{Port: port, Path: "/drain-status", Scheme: "HTTP", TimeoutSeconds: 5, PeriodSeconds: 1, DrainedWhen: "Body"}
+			w := newWaiter(spec(func(sp *hold.Spec) {
+				sp.HTTP = &hold.HTTP{Port: port, Path: "/drain-status", Scheme: "HTTP", TimeoutSeconds: 30, PeriodSeconds: 1, DrainedWhen: "Body"}
 				sp.Notify = &hold.Notify{Port: port, Path: "/drain"}
-			}))
-			check(t, got, hold.OutcomeDrained, time.Second, time.Second)
-			// Connections are so much younger at the beginning as an answer took.
-			if got.OldestSeconds > tc.want || got.OldestSeconds < max(tc.want-int64((time.Second+slack)/time.Second), 0) || !tc.hangs && (!told.Load() || !answered.Load()) {
-				t.Errorf("the oldest was %d s old, want %d; told %v, after the first look %v", got.OldestSeconds, tc.want, told.Load(), answered.Load())
+			}), time.Now(), t.Logf)
+			if tc.first != hangs {
+				w.glanceTime = time.Minute
+			}
+			got := w.run(t.Context())
+			if got.Outcome != hold.OutcomeDrained || early.Load() != (tc.first != hangs) {
+				t.Errorf("%+v, looked at before the workload was told: %v", got, early.Load())
+			}
+			// Connections are as much younger at the beginning as an answer took.
+			const slow = 60
+			if got.OldestSeconds > tc.want || got.OldestSeconds < max(tc.want-slow, 0) {
+				t.Errorf("the oldest was %d s old, want %d", got.OldestSeconds, tc.want)
 			}
 		})
 	}
 }
+
+// hangs stands for an answer that does not come.
+const hangs = ""
 
 // The other dialects do not tell of connections: they are not asked for them.
 func TestNoFirstLookInOtherDialects(t *testing.T) {

@@ -24,6 +24,9 @@ var (
 	ErrStopped = errors.New("told to end")
 )
 
+// glanceTime is little: who cannot answer within it is busy.
+const glanceTime = 500 * time.Millisecond
+
 // waiter runs one hold.
 type waiter struct {
 	spec   hold.Spec
@@ -38,13 +41,19 @@ type waiter struct {
 	events          chan func(at time.Duration)
 	asking, probing bool
 	asker           asker
+	// glanceTime is how long the first look may take: the workload is told
+	// after it.
+	glanceTime time.Duration
 }
 
 // Wait holds until the pod has drained, as spec says, and returns how it ended.
 // start is when the hook began. ctx is cancelled with ErrReleased or ErrStopped
 // to end it early.
 func Wait(ctx context.Context, spec hold.Spec, start time.Time, log func(format string, args ...any)) hold.Result {
-	w := newWaiter(spec, start, log)
+	return newWaiter(spec, start, log).run(ctx)
+}
+
+func (w *waiter) run(ctx context.Context) hold.Result {
 	defer w.close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -57,7 +66,7 @@ func Wait(ctx context.Context, spec hold.Spec, start time.Time, log func(format 
 
 func newWaiter(spec hold.Spec, start time.Time, log func(string, ...any)) *waiter {
 	own := &sockets.Own{}
-	w := &waiter{spec: spec, start: start, log: log, own: own, dialer: dialer{own}, events: make(chan func(time.Duration), 8)}
+	w := &waiter{spec: spec, start: start, log: log, own: own, dialer: dialer{own}, events: make(chan func(time.Duration), 8), glanceTime: glanceTime}
 	facts := waiting.Facts{Age: sockets.Age(time.Now())}
 	var err error
 	if w.eye, err = sockets.Open(own, spec.ServePorts); err != nil {
@@ -103,9 +112,6 @@ func (w *waiter) begin(ctx context.Context) {
 	}()
 }
 
-// glanceTime is how long the first look may take: the workload is told after it.
-const glanceTime = 500 * time.Millisecond
-
 // glance asks for the drain status once, where it tells how old connections
 // are, on a connection that nobody keeps. The channel is closed once it is
 // answered, or was not in time.
@@ -117,7 +123,7 @@ func (w *waiter) glance(ctx context.Context) <-chan struct{} {
 	}
 	once := w.asker
 	once.client = w.dialer.client(false)
-	once.timeout = min(once.timeout, glanceTime)
+	once.timeout = min(once.timeout, w.glanceTime)
 	go func() {
 		reading := once.ask(ctx, 0, drainstatus.Exclude)
 		close(done)

@@ -1,6 +1,7 @@
 package drain
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -177,9 +178,8 @@ func TestOldestLongLived(t *testing.T) {
 			}
 			e := Ended{Pod: pod(serving("app"), serving("admin")), SeenAt: seenAt}
 			e.Pod.CreationTimestamp = metav1.NewTime(deleted.Add(-lived * time.Second))
-			e.Pod.Status.ContainerStatuses = tc.statuses
-			if len(tc.statuses) == 1 {
-				e.Pod.Status.ContainerStatuses = append(tc.statuses, ended("admin", 9, 0, ""))
+			if e.Pod.Status.ContainerStatuses = slices.Clone(tc.statuses); len(tc.statuses) == 1 {
+				e.Pod.Status.ContainerStatuses = append(e.Pod.Status.ContainerStatuses, ended("admin", 9, 0, ""))
 			}
 			if diff := cmp.Diff(tc.want, Judge(e).OldestLongLivedSeconds); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)

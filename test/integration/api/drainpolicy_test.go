@@ -4,6 +4,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
+	"github.com/drain-operator/drain-operator/internal/condition"
 	"github.com/drain-operator/drain-operator/test/integration/framework"
 )
 
@@ -139,6 +141,34 @@ var _ = Describe("A DrainPolicy", func() {
 		Expect(env.Client.Create(ctx, policy, client.DryRunAll)).To(Succeed())
 		Expect(policy.Spec.PreStop.PropagationSeconds).To(HaveValue(BeZero()))
 		Expect(policy.Spec.DrainStatus.TCP.IdleSeconds).To(BeEquivalentTo(2))
+	})
+
+	It("says in its status what is in front, within bounds", func(ctx context.Context) {
+		policy := &v1alpha1.DrainPolicy{
+			ObjectMeta: metav1.ObjectMeta{Name: "fronts", Namespace: "default"},
+			Spec:       v1alpha1.DrainPolicySpec{Selector: &metav1.LabelSelector{}},
+		}
+		Expect(env.Client.Create(ctx, policy)).To(Succeed())
+		DeferCleanup(func(ctx context.Context) { Expect(env.Client.Delete(ctx, policy)).To(Succeed()) })
+		front := func(name string) v1alpha1.Front {
+			return v1alpha1.Front{Kind: v1alpha1.FrontIngress, Name: name, Service: "web", Targets: v1alpha1.FrontTargetsPods}
+		}
+		write := func(fronts ...v1alpha1.Front) error {
+			written := policy.DeepCopy()
+			written.Status.Fronts = fronts
+			written.Status.RecentDrains = []v1alpha1.DrainRecord{{Pod: "web-1", UID: "1", Outcome: v1alpha1.OutcomeDrained, EndedAt: metav1.Now(), OldestLongLivedSeconds: ptr.To[int32](60)}}
+			return env.Client.Status().Update(ctx, written, client.DryRunAll)
+		}
+		var all []v1alpha1.Front
+		for i := range condition.MaxFronts {
+			all = append(all, front(fmt.Sprint("shop-", i)))
+		}
+		Expect(write(all...)).To(Succeed())
+		Expect(write(append(all, front("one-more"))...)).To(MatchError(ContainSubstring("status.fronts: Too many")))
+		Expect(write(front("a"), front("a"))).To(MatchError(ContainSubstring("Duplicate value")))
+		other := front("a")
+		other.Kind = "Gateway"
+		Expect(write(other)).To(MatchError(ContainSubstring("supported values")))
 	})
 })
 
