@@ -2,6 +2,7 @@ package follow
 
 import (
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -107,7 +108,7 @@ func Sessions(stat string) (map[string]int, error) {
 	sessions := map[string]int{}
 	for {
 		row, err := rows.Read()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return sessions, nil
 		}
 		if err != nil {

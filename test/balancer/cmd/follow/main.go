@@ -54,22 +54,22 @@ func run(ctx context.Context, o options, args []string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
+	running, cancel := context.WithCancelCause(ctx)
 	go func() { cancel(p.wait()) }()
-	go func() { cancel(serveReady(ctx, o)) }()
-	changed, ready, err := watchEndpoints(ctx, o)
+	go func() { cancel(serveReady(running, o)) }()
+	changed, ready, err := watchEndpoints(running, o)
 	if err != nil {
 		return err
 	}
-	err = lead(ctx, p, time.Duration(o.delay)*time.Second, changed, ready)
-	if cause := context.Cause(ctx); cause != nil && cause != context.Canceled {
-		return cause
+	lead(running, p, time.Duration(o.delay)*time.Second, changed, ready)
+	if ctx.Err() != nil {
+		return nil // told to end
 	}
-	return err
+	return context.Cause(running)
 }
 
-// lead applies to the proxy what becomes of the endpoints.
-func lead(ctx context.Context, p proxy, delay time.Duration, changed <-chan struct{}, ready func() []follow.Target) error {
+// lead applies to the proxy what becomes of the endpoints, until it is cancelled.
+func lead(ctx context.Context, p proxy, delay time.Duration, changed <-chan struct{}, ready func() []follow.Target) {
 	lag := follow.Lag{Delay: delay}
 	for {
 		serving, again := lag.Serving(time.Now(), ready())
@@ -88,7 +88,7 @@ func lead(ctx context.Context, p proxy, delay time.Duration, changed <-chan stru
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return nil
+			return
 		case <-changed:
 		case <-timer.C:
 		}

@@ -67,7 +67,7 @@ func begin(ctx context.Context, program string, args ...string) (process, error)
 }
 
 func (p process) wait() error {
-	return fmt.Errorf("%s has ended: %v", p.cmd.Path, p.cmd.Wait())
+	return errors.Join(fmt.Errorf("%s has ended", p.cmd.Path), p.cmd.Wait())
 }
 
 // say tells people what gets requests from now on.
