@@ -2,7 +2,6 @@ package condition
 
 import (
 	"fmt"
-	"hash/fnv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -113,9 +112,11 @@ func (t Trial) Next(p *v1alpha1.DrainPolicy) time.Time {
 // policy's turn. Policies take turns: those that were all tried at once, at a
 // cold start, are spread evenly from then on.
 func nextTurn(uid types.UID, after time.Time) time.Time {
-	turn := fnv.New32a()
-	_, _ = turn.Write([]byte(uid)) // never fails
-	next := after.Truncate(TrialPeriod).Add(time.Duration(turn.Sum32()) * time.Millisecond % TrialPeriod)
+	var turn uint32
+	for _, b := range []byte(uid) {
+		turn = turn*31 + uint32(b)
+	}
+	next := after.Truncate(TrialPeriod).Add(time.Duration(turn) * time.Millisecond % TrialPeriod)
 	if !next.After(after) {
 		next = next.Add(TrialPeriod)
 	}

@@ -240,7 +240,7 @@ func createPods(ctx context.Context, ns *framework.Namespace) *creations {
 			if err != nil || !framework.Injected(trial) {
 				c.missed = append(c.missed, fmt.Sprintf("%s: %v", at.Format(time.TimeOnly+".000"), err))
 			}
-			time.Sleep(10 * time.Millisecond) //nolint:forbidigo // a rate, not a wait
+			time.Sleep(10 * time.Millisecond) // a rate, not a wait
 		}
 	})
 	return c
