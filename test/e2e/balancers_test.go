@@ -49,7 +49,10 @@ var _ = Describe("Behind", func() {
 			for i, d := range ended {
 				d.App().ExpectDrained()
 				needed := max(2*time.Second, turns[i].LastRequest+2*time.Second, turns[i].LastResponse)
-				Expect(turns[i].Sigterm).To(BeNumerically("~", needed, busyMachine), "%+v", turns[i])
+				// With each reload of nginx the pods' connections are gone, and what
+				// came on them: less is known of their rate, and more is waited for.
+				latest := max(needed+busyMachine, most*time.Second/2)
+				Expect(turns[i].Sigterm).To(And(BeNumerically(">", needed-time.Second), BeNumerically("<", latest)), "%+v", turns[i])
 				if kind == balancer.Slow {
 					Expect(turns[i].LastRequest).To(BeNumerically(">", balancer.SlowDelay-3*time.Second), "it is not slow: %+v", turns[i])
 				}

@@ -61,9 +61,10 @@ func (d Data) totals() string {
 	var requests, pods int
 	claims, zeros, failing, late := 0, 0, 0, 0
 	first, last := "", ""
+	timely := true
 	for _, c := range d.Cells {
 		pods += c.Pods
-		late = max(late, c.LateMillis)
+		late, timely = max(late, c.LateMillis), timely && c.LateMillis > 0
 		first, last = min(cmp.Or(first, c.At), c.At), max(last, c.At)
 		for _, s := range c.Clients {
 			requests += s.Requests
@@ -81,10 +82,13 @@ func (d Data) totals() string {
 	if last != first {
 		when += " to " + last
 	}
+	lateness := ""
+	if timely { // 0 ms is nowhere: where it was not looked at
+		lateness = fmt.Sprintf("No request was sent later than %s ms after its time. ", number(late))
+	}
 	return fmt.Sprintf("Seen %s on Kubernetes %s, %d cores for everything: %s cells, %s requests, %s pods that ended under load. "+
-		"No request was sent later than %s ms after its time. "+
-		"Figures: %s × none, %s × 0 of too few for a claim, %s with failures.\n",
-		when, d.Kubernetes, d.Cores, number(len(d.Cells)), number(requests), number(pods), number(late), number(claims), number(zeros), number(failing))
+		"%sFigures: %s × none, %s × 0 of too few for a claim, %s with failures.\n",
+		when, d.Kubernetes, d.Cores, number(len(d.Cells)), number(requests), number(pods), lateness, number(claims), number(zeros), number(failing))
 }
 
 var titles = map[Variant]string{
