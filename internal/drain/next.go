@@ -29,6 +29,11 @@ const (
 	// looksDrained and looksUnreadable are how many looks in a row it takes.
 	looksDrained    = 2
 	looksUnreadable = 3
+
+	// looksOld is when a look is too old to let a pod go that may have requests
+	// in flight: the leader was stopped, or the policy changed since. The looks
+	// go on, and each is acted on when its answer comes.
+	looksOld = 5 * time.Second
 )
 
 // Next is what the leader is to do now.
@@ -47,8 +52,8 @@ const (
 //  6. in rotation: out of it, if MayLeave; else wait for the budget.
 //  7. out of rotation: not before the pod is seen not Ready and
 //     propagationSeconds after that; then it is looked at, and Release when
-//     drained for two looks in a row, or unreadable three times in a row with
-//     onStatusFailure Release.
+//     drained for two looks in a row, or unreadable three times in a row, the
+//     last of them just now, with onStatusFailure Release.
 //  8. a Release that was refused (an Eviction, by its budget): PodDrained True,
 //     waiting for the eviction, tried again every second. Past the bound the
 //     pod serves on meanwhile, and also after 10 s if its budget wants more
@@ -199,21 +204,27 @@ func (c course) unreadable() (Step, bool) {
 	if c.Policy.Spec.Gate.OnStatusFailure == v1alpha1.OnStatusFailureHold {
 		return c.drains(c.waits(v1alpha1.WaitingForStatus, why, 0)), true
 	}
+	if c.now.Sub(c.Watched.At) >= looksOld {
+		return c.drains(c.waits(v1alpha1.WaitingForRequests, c.message(), tryAgain)), true
+	}
 	return c.drains(c.releases(EndStatus, ReasonStatusUnreadable, why)), true
 }
 
 func (c course) waitsUntilDrained() Step {
-	message := "its drain status has not been read yet"
+	return c.drains(c.waits(v1alpha1.WaitingForRequests, c.message(), 0))
+}
+
+// message is what was seen last of a pod that has not drained.
+func (c course) message() string {
 	switch {
 	case c.Watched.At.IsZero():
+		return "its drain status has not been read yet"
 	case c.Watched.Last.State == drainstatus.Unreadable:
-		message = "its drain status could not be read: " + c.Watched.Last.Reason
+		return "its drain status could not be read: " + c.Watched.Last.Reason
 	case c.Watched.Last.State == drainstatus.Drained: // one look more
-		message = "nothing is in flight: it is looked once more"
-	default:
-		message = c.Watched.Last.Reason
+		return "nothing is in flight: it is looked once more"
 	}
-	return c.drains(c.waits(v1alpha1.WaitingForRequests, message, 0))
+	return c.Watched.Last.Reason
 }
 
 // staysIn puts a pod into rotation again where it is out, and ends its hold

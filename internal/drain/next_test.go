@@ -322,6 +322,7 @@ func TestNext(t *testing.T) {
 		"as many in flight":                         {s: drain.Situation{Pod: requestsOf("3 in flight, 0 long-lived", 18).Pod, Policy: policyWeb(), Watched: busy(47)}, at: 48, want: quiet(requests("3 in flight, 0 long-lived", 48, 52*time.Second))},
 		"unreadable twice":                          {s: drain.Situation{Pod: out().Pod, Policy: policyWeb(), Watched: failures(2, 19)}, at: 20, want: requests("its drain status could not be read: no answer", 20, 80*time.Second)},
 		"unreadable three times, while it was seen": {s: drain.Situation{Pod: out().Pod, Policy: policyWeb(), Watched: failures(3, 15)}, at: 16, want: rotation(time.Second)},
+		"unreadable three times, some time ago":     {s: drain.Situation{Pod: out().Pod, Policy: policyWeb(), Watched: failures(3, 17)}, at: 22, want: requests("its drain status could not be read: no answer", 22, time.Second)},
 		"unreadable three times, the policy says Hold": {
 			s: drain.Situation{Pod: out().Pod, Policy: holds, Watched: failures(3, 19)}, at: 20,
 			want: drain.Step{
