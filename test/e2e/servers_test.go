@@ -29,7 +29,7 @@ var _ = Describe("A server that people run", func() {
 				Expect(end.Result.Stop).To(BeEquivalentTo(policy.Spec.PreStop.StopSignal), "%+v", *end.Result)
 			}
 			framework.ExpectNothingDropped(traffic.Finish(ctx), 500)
-		}, usual)
+		}, slow)
 	}
 
 	It("is cut on busy connections where nobody tells it", func(ctx SpecContext) {
