@@ -66,6 +66,8 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	environment := &envtest.Environment{
 		CRDDirectoryPaths:     []string{filepath.Join("..", "..", "..", "config", "crd", "drain-operator.dev_drainpolicies.yaml")},
 		ErrorIfCRDPathMissing: true,
+		// envtest's own 20 s is short for a machine that does much else.
+		ControlPlaneStartTimeout: 2 * time.Minute,
 	}
 	var err error
 	cluster, err = environment.Start()

@@ -35,7 +35,7 @@ func TestTestenv(t *testing.T) {
 }
 
 var _ = BeforeSuite(func() {
-	env := &envtest.Environment{CRDs: testenv.CRDs()}
+	env := &envtest.Environment{CRDs: testenv.CRDs(), ControlPlaneStartTimeout: 2 * time.Minute}
 	var err error
 	config, err = env.Start()
 	Expect(err).NotTo(HaveOccurred())
