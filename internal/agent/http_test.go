@@ -18,6 +18,7 @@ import (
 
 	"github.com/drain-operator/drain-operator/internal/drainstatus"
 	"github.com/drain-operator/drain-operator/internal/hold"
+	"github.com/drain-operator/drain-operator/internal/sockets"
 )
 
 // httpSpec has a timeout that only what hangs exceeds.
@@ -211,6 +212,24 @@ func TestNotify(t *testing.T) {
 	want := &told{"POST", "/drain", `{"draining":true}`, "secret", "application/json"}
 	if diff := cmp.Diff(want, got.Load()); diff != "" {
 		t.Errorf("notification (-want +got):\n%s", diff)
+	}
+}
+
+// A server all of whose workers are busy is told once one of them is free.
+func TestNotifyRetriesWhereNobodyAnswers(t *testing.T) {
+	t.Parallel()
+	var tries atomic.Int32
+	port := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		if tries.Add(1) == 1 {
+			_, _ = io.ReadAll(r.Body) // else the client's leaving is not seen
+			<-r.Context().Done()
+		}
+	})
+	if err := notify(t.Context(), dialer{&sockets.Own{}}, hold.Notify{Port: port, Path: "/drain"}, nil); err != nil {
+		t.Error(err)
+	}
+	if n := tries.Load(); n != 2 {
+		t.Errorf("told %d times, want 2", n)
 	}
 }
 

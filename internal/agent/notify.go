@@ -22,15 +22,17 @@ const (
 )
 
 // notify tells the workload that it drains, and over which time to tell the
-// clients of long-lived connections, where that is known. A listener that is not up yet is
-// tried again for a moment.
+// clients of long-lived connections, where that is known. A listener that is not
+// up yet, or whose workers are all busy, is tried again for a moment: telling it
+// twice does no harm.
 func notify(ctx context.Context, d dialer, spec hold.Notify, notice *drainstatus.Notice) error {
 	client := d.client(false)
 	target := urlOf(spec.Scheme, "", spec.Port, spec.Path)
 	word := drainstatus.Notification{Draining: true, Notice: notice}
 	for try := 1; ; try++ {
 		err := notifyOnce(ctx, client, target, word)
-		if err == nil || try == notifyTries || !errors.Is(err, syscall.ECONNREFUSED) {
+		again := errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil
+		if try == notifyTries || !again {
 			return err
 		}
 		if err := sleep(ctx, notifyEvery); err != nil {
