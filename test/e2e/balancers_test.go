@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"slices"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -21,7 +22,7 @@ const fixedSleep = balancer.SlowDelay + 5*time.Second
 var _ = Describe("Behind", func() {
 	const most = 30 // seconds
 
-	DescribeTable("a load balancer, a rolling update, an eviction and a scale-down drop nothing, and no pod is held for much longer than it takes",
+	DescribeTable("a load balancer, a rolling update, an eviction and a scale-down drop nothing, and pods are not held for much longer than it takes",
 		func(ctx SpecContext, kind balancer.Kind, notified bool, mix func(string, float64) load.Config, rate float64) {
 			ns := env.NewNamespace(ctx, nil)
 			policy := framework.Policy("web").Propagation(2, most)
@@ -46,17 +47,20 @@ var _ = Describe("Behind", func() {
 			framework.ExpectNothingDropped(traffic.Finish(ctx), 300)
 			turns := framework.Turns(ended)
 			AddReportEntry(string(kind), framework.Saved(turns, fixedSleep))
+			over := make([]time.Duration, len(ended)) // what each was held longer than needed
 			for i, d := range ended {
 				d.App().ExpectDrained()
 				needed := max(2*time.Second, turns[i].LastRequest+2*time.Second, turns[i].LastResponse)
-				// With each reload of nginx the pods' connections are gone, and what
-				// came on them: less is known of their rate, and more is waited for.
-				latest := max(needed+busyMachine, most*time.Second/2)
-				Expect(turns[i].Sigterm).To(And(BeNumerically(">", needed-time.Second), BeNumerically("<", latest)), "%+v", turns[i])
+				over[i] = turns[i].Sigterm - needed
+				Expect(over[i]).To(BeNumerically(">", -time.Second), "%+v", turns[i])
 				if kind == balancer.Slow {
 					Expect(turns[i].LastRequest).To(BeNumerically(">", balancer.SlowDelay-3*time.Second), "it is not slow: %+v", turns[i])
 				}
 			}
+			// A silence that a busy machine makes longer or shorter is another
+			// moment for one pod; the rule is wrong where it is so for most.
+			slices.Sort(over)
+			Expect(over[len(over)/2]).To(BeNumerically("<", busyMachine), "%v", over)
 		},
 		// kube-proxy leaves connections that exist to the pod: it has to end them.
 		Entry("ClusterIP", balancer.ClusterIP, true, framework.Steady, 20., usual),
