@@ -5,7 +5,6 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 	"github.com/drain-operator/drain-operator/internal/hold"
@@ -42,7 +41,6 @@ var _ = Describe("A server that ends softly on SIGQUIT only", func() {
 		Expect(end.Sigterm).To(BeNil(), "SIGTERM came, too: %q", end.Message)
 		Expect(end.ExitCode).To(BeZero(), "%q", end.Message)
 		Expect(end.Result.HeldSeconds).To(BeNumerically("<", work.Seconds()), "the hold ends with the signal")
-		expectHookOutlived(ctx, ns)
 		ns.AwaitPolicy(ctx, "web", func(g Gomega, p *v1alpha1.DrainPolicy) {
 			g.Expect(p.Status.Drains).To(Equal(v1alpha1.DrainCounts{Drained: 1}))
 			g.Expect(p.Status.RecentDrains[0].ShutdownSeconds).To(HaveValue(BeNumerically(">=", 2)), "from the signal to the end")
@@ -81,14 +79,3 @@ var _ = Describe("A server that ends softly on SIGQUIT only", func() {
 		Expect(took).To(BeNumerically("<", 8*time.Second+busyMachine))
 	}, usual)
 })
-
-// expectHookOutlived waits until the kubelet has told that a hook did not come
-// to its end, which is how it should be: the container ended first.
-func expectHookOutlived(ctx SpecContext, ns *framework.Namespace) {
-	GinkgoHelper()
-	Eventually(func(g Gomega) {
-		events, err := ns.Kube.CoreV1().Events(ns.Name).List(ctx, metav1.ListOptions{FieldSelector: "reason=FailedPreStopHook"})
-		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(events.Items).NotTo(BeEmpty())
-	}).WithContext(ctx).WithTimeout(busyMachine).Should(Succeed())
-}
