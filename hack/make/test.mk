@@ -5,7 +5,7 @@
 UNIT_PACKAGES = $(shell go list ./... | grep -v -E '/test/(chart|integration/.*|e2e|lifecycle)$$|/examples/envtest$$')
 
 .PHONY: test
-test: test-unit test-chart test-integration test-cluster test-e2e test-lifecycle ## Run everything: unit tests, the chart, a real API server, a real cluster.
+test: test-unit test-chart test-integration test-cluster test-on-clusters ## Run everything: unit tests, the chart, a real API server, a real cluster.
 
 .PHONY: test-unit
 test-unit: ## Test what needs neither an API server nor a cluster.
