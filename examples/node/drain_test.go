@@ -107,6 +107,7 @@ func answer(t *testing.T, r *bufio.Reader) (closes bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer response.Body.Close()
 	if _, err := io.Copy(io.Discard, response.Body); err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +130,7 @@ func TestDrain(t *testing.T) {
 		t.Errorf("at first (-want +got):\n%s", diff)
 	}
 
-	_, first := w.ask(t, "/?ms=500")
+	_, first := w.ask(t, "/?ms=2000")
 	w.awaitCounts(t, 1, 0)
 	if s := w.look(t, ""); s.OldestInFlightSeconds <= 0 {
 		t.Errorf("the oldest in flight is %v s old", s.OldestInFlightSeconds)
@@ -148,7 +149,7 @@ func TestDrain(t *testing.T) {
 
 	_, stream := w.ask(t, "/events")
 	w.awaitCounts(t, 0, 1)
-	_, second := w.ask(t, "/?ms=1000")
+	_, second := w.ask(t, "/?ms=4000")
 	w.awaitCounts(t, 1, 1)
 	for body, want := range map[string]int{"": 400, `{"draining": 1}`: 400, `{"draining": true}`: 200} {
 		if got := w.notify(t, body); got != want {

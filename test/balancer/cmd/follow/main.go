@@ -62,10 +62,10 @@ func run(ctx context.Context, o options, args []string) error {
 		return err
 	}
 	lead(running, p, time.Duration(o.delay)*time.Second, changed, ready)
-	if ctx.Err() != nil {
-		return nil // told to end
+	if cause := context.Cause(running); ctx.Err() == nil {
+		return cause
 	}
-	return context.Cause(running)
+	return nil // told to end
 }
 
 // lead applies to the proxy what becomes of the endpoints, until it is cancelled.
