@@ -29,7 +29,8 @@ shared-journeys: on-cluster = e2e-apply e2e-run E2E_REPORT=e2e E2E_FLAGS='--labe
 lone-journeys: on-cluster = e2e-apply e2e-run E2E_REPORT=e2e-alone E2E_FLAGS='--label-filter=alone' E2E_PROCS=1
 lifecycle: on-cluster = lifecycle-apply lifecycle-run
 shared-journeys lone-journeys lifecycle:
-	@CLUSTER_DIR=$(CURDIR)/.cluster-$@ $(CLUSTER_BIN) run -- $(MAKE) -j1 --no-print-directory $(on-cluster) 2>&1 | sed -u 's/^/$@: /'
+	@# No pipe: what ends make is to end the cluster, too.
+	@CLUSTER_DIR=$(CURDIR)/.cluster-$@ exec $(CLUSTER_BIN) run -- $(MAKE) -j1 --no-print-directory $(on-cluster) > >(sed -u 's/^/$@: /') 2>&1
 
 # The operator under test, the workloads that the journeys are about, and the
 # servers that people run, as Debian packages them.
