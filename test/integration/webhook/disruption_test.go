@@ -62,7 +62,7 @@ var _ = Describe("With an operator that comes and goes", Ordered, func() {
 		Expect(registered.Webhooks).To(HaveLen(1), "the webhook is registered, and nobody answers")
 		took, injected := takes(ctx)
 		Expect(injected).To(BeFalse())
-		Expect(took).To(BeNumerically("<", withoutTimeout))
+		Expect(took).To(BeNumerically("<", 2*time.Second))
 		Expect(own.apiServerMetrics(ctx)).To(ContainSubstring(`apiserver_admission_webhook_fail_open_count{name="inject.drain-operator.dev"`),
 			"DrainOperatorWebhookUnanswered stands on this")
 	})
