@@ -102,6 +102,7 @@ func run(told context.Context, config *rest.Config, o options) error {
 	defer held.flush()
 	for _, add := range []func() error{
 		func() error { return errors.Join(serving.Follow(ctx, mgr.GetCache()), mgr.Add(serving)) },
+		func() error { return telemetry.RegisterCertificate(metrics.Registry, serving.Validity) },
 		func() error { return store.FollowNamespaces(ctx, mgr.GetCache()) },
 		func() error { return addWebhook(mgr, facts, options) },
 		func() error { return addRegistration(mgr, policies, serving, o) },

@@ -162,3 +162,19 @@ func TestServingKeepsWhatWorks(t *testing.T) {
 		t.Errorf("what worked is gone: %v", err)
 	}
 }
+
+func TestValidityIsThatOfTheCertificateShown(t *testing.T) {
+	var serving Serving
+	if _, _, ok := serving.Validity(); ok {
+		t.Error("there is a validity without a certificate")
+	}
+	terms := terms()
+	if err := serving.Load(mustTake(t, StepIssue, nil, mustMake(t, terms))); err != nil {
+		t.Fatal(err)
+	}
+	notBefore, notAfter, ok := serving.Validity()
+	now := time.Now()
+	if !ok || now.Before(notBefore) || now.After(notAfter) || now.Add(terms.Validity+time.Minute).Before(notAfter) {
+		t.Errorf("valid from %s to %s (%v), now is %s", notBefore, notAfter, ok, now)
+	}
+}

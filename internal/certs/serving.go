@@ -40,6 +40,16 @@ func (s *Serving) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	return nil, errors.New("there is no serving certificate yet")
 }
 
+// Validity is that of the certificate which is shown; ok is false while there is
+// none.
+func (s *Serving) Validity() (notBefore, notAfter time.Time, ok bool) {
+	cert, err := s.GetCertificate(nil)
+	if err != nil || cert.Leaf == nil {
+		return time.Time{}, time.Time{}, false
+	}
+	return cert.Leaf.NotBefore, cert.Leaf.NotAfter, true
+}
+
 // Check is a readiness check: an error until a certificate is loaded.
 func (s *Serving) Check(*http.Request) error {
 	_, err := s.GetCertificate(nil)

@@ -162,6 +162,7 @@ var Definitions = []Definition{
 	injections, exclusions, notes, answering, evictions,
 	probeResults, probeDuration, holdsEnded, holdDuration, heldPods, readinessGate,
 	gateRequests, gateRecords,
+	certificateNotBefore, certificateNotAfter,
 }
 
 // buckets of durations, in seconds: a drain takes from propagation (5) to the

@@ -173,3 +173,22 @@ func TestProbes(t *testing.T) {
 		t.Error("a second registration did not fail")
 	}
 }
+
+func TestCertificateIsTheOneShownNow(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	var until time.Time
+	err := RegisterCertificate(registry, func() (time.Time, time.Time, bool) { return until.Add(-time.Hour), until, !until.IsZero() })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]float64{}, series(t, registry)); diff != "" {
+		t.Errorf("before there is one (-want +got):\n%s", diff)
+	}
+	for _, unix := range []int64{3600, 7200} {
+		until = time.Unix(unix, 0)
+		want := map[string]float64{certificateNotBefore.Name: float64(unix - 3600), certificateNotAfter.Name: float64(unix)}
+		if diff := cmp.Diff(want, series(t, registry)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+}
