@@ -189,7 +189,7 @@ func TestSucceeded(t *testing.T) {
 func TestNginxConfig(t *testing.T) {
 	with := NginxConfig("0.0.0.0:8080", "/run/follow", []Target{one, six})
 	for _, want := range []string{
-		"    server 10.0.0.1:8080 max_fails=0;\n    server [fd00::1]:8080 max_fails=0;\n    keepalive 64;\n",
+		"    server 10.0.0.1:8080 max_fails=0;\n    server [fd00::1]:8080 max_fails=0;\n    keepalive 64;\n    keepalive_requests 1000000;\n    keepalive_timeout 1s;\n",
 		"listen 0.0.0.0:8080;", "proxy_next_upstream off;", "proxy_pass http://pods;", "pid /run/follow/nginx.pid;",
 	} {
 		if !strings.Contains(with, want) {

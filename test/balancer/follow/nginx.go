@@ -52,7 +52,9 @@ func upstream(serving []Target) string {
 	for _, t := range serving {
 		fmt.Fprintf(&b, "    server %s max_fails=0;\n", t)
 	}
-	b.WriteString("    keepalive 64;\n    keepalive_requests 1000000;\n  }\n")
+	// An idle connection goes before the pod's server closes it, as Gunicorn does
+	// after 2 s: a request that crosses such a close fails, whatever pods do.
+	b.WriteString("    keepalive 64;\n    keepalive_requests 1000000;\n    keepalive_timeout 1s;\n  }\n")
 	return b.String()
 }
 
