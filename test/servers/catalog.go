@@ -1,5 +1,7 @@
 package servers
 
+import "slices"
+
 // Port is where every server of the catalog serves, and its container's port
 // "http".
 const Port = 8080
@@ -49,12 +51,16 @@ var catalog = []Server{
 var asgi = map[string]string{"asgi.py": "apps/asgi.py", "drain.py": "python/drain.py"}
 
 // gunicorn is Gunicorn with one of its kinds of workers. A stream takes a whole
-// worker of the first kind, or a thread of the second.
+// worker of the first kind, or a thread of the second. The bare one has no
+// configuration file, in which a graceful timeout could be set.
 func gunicorn(worker string, flags ...string) Server {
-	command := append([]string{"/usr/bin/gunicorn", "--config=/app/gunicorn.conf.py", "--worker-class=" + worker}, flags...)
+	with := func(config ...string) []string {
+		return slices.Concat([]string{"/usr/bin/gunicorn"}, config, []string{"--worker-class=" + worker}, flags, []string{"wsgi:app"})
+	}
 	return Server{
 		Name: "gunicorn-" + worker, KeepAlive: worker != "sync", EventStream: worker == "gevent",
-		command: append(command, "wsgi:app"),
-		files:   map[string]string{"wsgi.py": "apps/wsgi.py", "gunicorn.conf.py": "apps/gunicorn.conf.py", "drain.py": "python/drain.py"},
+		command:     with("--config=/app/gunicorn.conf.py"),
+		bareCommand: with("--bind=0.0.0.0:8080", "--worker-tmp-dir=/dev/shm"),
+		files:       map[string]string{"wsgi.py": "apps/wsgi.py", "gunicorn.conf.py": "apps/gunicorn.conf.py", "drain.py": "python/drain.py"},
 	}
 }
