@@ -18,7 +18,9 @@ import (
 
 const (
 	// rounds of creations, one of each variant in each.
-	rounds = 1000
+	// Of 1,000, the ten longest made the p99: on one machine its ratio came out
+	// between 0.9 and 1.7.
+	rounds = 4000
 	// warmUp rounds come before and are not counted: connections are made,
 	// programs get to their usual size.
 	warmUp = 100
