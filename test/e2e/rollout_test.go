@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"time"
+
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
@@ -55,9 +57,11 @@ var _ = Describe("Under load", func() {
 })
 
 // rollsOut restarts the three replicas of "web" under load and expects that
-// nothing is dropped, each pod says so, and the policy's status counts it.
+// nothing is dropped, each pod says so, and the policy's status counts it: all of
+// it where a person looks for it, and none of it in the operator's log.
 func rollsOut(ctx SpecContext, ns *framework.Namespace, cfg load.Config) {
 	GinkgoHelper()
+	began := time.Now()
 	traffic := ns.StartLoad(ctx, cfg)
 	traffic.AwaitRequests(ctx, 50)
 	drains := ns.WatchDrains(ctx, "web")
@@ -72,4 +76,5 @@ func rollsOut(ctx SpecContext, ns *framework.Namespace, cfg load.Config) {
 		g.Expect(p.Status.Drains).To(Equal(v1alpha1.DrainCounts{Drained: 3}))
 		g.Expect([]int32{p.Status.Pods, p.Status.Injected, p.Status.Draining}).To(Equal([]int32{3, 3, 0}))
 	})
+	Expect(ns.OperatorLines(ctx, began)).To(BeEmpty())
 }

@@ -74,3 +74,14 @@ func (e *Env) OperatorLogs(ctx context.Context, since time.Time) string {
 	}
 	return b.String()
 }
+
+// OperatorLines are those of the operator's log since then that name the namespace.
+func (n *Namespace) OperatorLines(ctx context.Context, since time.Time) []string {
+	var lines []string
+	for line := range strings.Lines(n.OperatorLogs(ctx, since)) {
+		if strings.Contains(line, n.Name) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
