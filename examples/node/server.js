@@ -13,6 +13,7 @@ const NOTICE_SECONDS = 4 // over which the clients of long-lived connections are
 
 const server = http.createServer(handle)
 const drain = process.env.DRAIN === 'off' ? null : require('./drain').attach(server)
+if (drain) server.keepAliveTimeout = 75_000 // longer than load balancers keep idle connections
 
 function handle (request, response) {
   const url = new URL(request.url, 'http://localhost')

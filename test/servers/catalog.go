@@ -22,18 +22,21 @@ var catalog = []Server{
 		command: []string{"/usr/bin/python3", "/app/server.py"},
 		files:   map[string]string{"server.py": "asyncio/server.py", "drain.py": "python/drain.py"},
 	},
-	gunicorn("sync", "--workers=4"),
-	gunicorn("gthread", "--workers=2", "--threads=16"),
-	gunicorn("gevent", "--workers=2"),
+	gunicorn("sync", nil, "--workers=4"),
+	gunicorn("gthread", []string{"--keep-alive=" + keepAlive}, "--workers=2", "--threads=16"),
+	// gevent waits for idle connections at its end, as long as it keeps them.
+	gunicorn("gevent", nil, "--workers=2"),
 	{
 		Name: "uvicorn", KeepAlive: true, EventStream: true, WebSocket: true,
-		command: []string{"/usr/bin/uvicorn", "--app-dir=/app", "--host=0.0.0.0", "--port=8080", "--no-access-log", "asgi:app"},
-		files:   asgi,
+		command:     uvicorn("--timeout-keep-alive=" + keepAlive),
+		bareCommand: uvicorn(),
+		files:       asgi,
 	},
 	{
 		Name: "hypercorn", KeepAlive: true, EventStream: true, WebSocket: true,
-		command: []string{"/usr/bin/hypercorn", "--bind=0.0.0.0:8080", "asgi:app"},
-		files:   asgi,
+		command:     hypercorn("--keep-alive=" + keepAlive),
+		bareCommand: hypercorn(),
+		files:       asgi,
 	},
 	{
 		Name: "nginx", KeepAlive: true, EventStream: true, proxy: true,
@@ -50,17 +53,29 @@ var catalog = []Server{
 
 var asgi = map[string]string{"asgi.py": "apps/asgi.py", "drain.py": "python/drain.py"}
 
+// keepAlive is how long idle connections are kept, in seconds: for longer than
+// load balancers keep them (docs/balancers.md). Bare servers have their defaults.
+const keepAlive = "75"
+
 // gunicorn is Gunicorn with one of its kinds of workers. A stream takes a whole
 // worker of the first kind, or a thread of the second. The bare one has no
 // configuration file, in which a graceful timeout could be set.
-func gunicorn(worker string, flags ...string) Server {
+func gunicorn(worker string, covered []string, flags ...string) Server {
 	with := func(config ...string) []string {
 		return slices.Concat([]string{"/usr/bin/gunicorn"}, config, []string{"--worker-class=" + worker}, flags, []string{"wsgi:app"})
 	}
 	return Server{
 		Name: "gunicorn-" + worker, KeepAlive: worker != "sync", EventStream: worker == "gevent",
-		command:     with("--config=/app/gunicorn.conf.py"),
+		command:     with(append([]string{"--config=/app/gunicorn.conf.py"}, covered...)...),
 		bareCommand: with("--bind=0.0.0.0:8080", "--worker-tmp-dir=/dev/shm"),
 		files:       map[string]string{"wsgi.py": "apps/wsgi.py", "gunicorn.conf.py": "apps/gunicorn.conf.py", "drain.py": "python/drain.py"},
 	}
+}
+
+func uvicorn(flags ...string) []string {
+	return slices.Concat([]string{"/usr/bin/uvicorn", "--app-dir=/app", "--host=0.0.0.0", "--port=8080", "--no-access-log"}, flags, []string{"asgi:app"})
+}
+
+func hypercorn(flags ...string) []string {
+	return slices.Concat([]string{"/usr/bin/hypercorn", "--bind=0.0.0.0:8080"}, flags, []string{"asgi:app"})
 }
