@@ -5,7 +5,10 @@
 UNIT_PACKAGES = $(shell go list ./... | grep -v -E '/test/(chart|integration/.*|e2e|lifecycle)$$|/examples/envtest$$')
 
 .PHONY: test
-test: test-unit test-chart test-integration test-cluster test-on-clusters ## Run everything: unit tests, the chart, a real API server, a real cluster.
+test: test-unit test-chart integration-packages ## Run everything: unit tests, the chart, a real API server, a real cluster.
+	@# Both mostly wait.
+	@$(MAKE) --no-print-directory -j2 webhook-suite test-cluster
+	@$(MAKE) --no-print-directory test-on-clusters
 
 .PHONY: test-unit
 test-unit: ## Test what needs neither an API server nor a cluster.
@@ -15,10 +18,16 @@ test-unit: ## Test what needs neither an API server nor a cluster.
 # an API server of its own.
 WEBHOOK_PROCS ?= 3
 INTEGRATION_PACKAGES = $(shell go list ./test/integration/... ./examples/envtest | grep -v /test/integration/webhook$$)
+INTEGRATION_ENV = HELM=$(BIN)/helm KUBEBUILDER_ASSETS="$${KUBEBUILDER_ASSETS:-$$($(CLUSTER_BIN) assets)}"
 
 .PHONY: test-integration
-test-integration: cluster-bin $(addprefix $(BIN)/,helm ginkgo) ## Test API, webhook and controllers against a real API server.
+test-integration: integration-packages webhook-suite ## Test API, webhook and controllers against a real API server.
+
+.PHONY: integration-packages
+integration-packages: cluster-bin $(BIN)/helm
+	$(INTEGRATION_ENV) go test -timeout 20m $(INTEGRATION_PACKAGES)
+
+.PHONY: webhook-suite
+webhook-suite: cluster-bin $(addprefix $(BIN)/,helm ginkgo)
 	@mkdir -p reports
-	export HELM=$(BIN)/helm KUBEBUILDER_ASSETS="$${KUBEBUILDER_ASSETS:-$$($(CLUSTER_BIN) assets)}"; \
-	  go test -timeout 20m $(INTEGRATION_PACKAGES) && \
-	  $(BIN)/ginkgo run --procs=$(WEBHOOK_PROCS) --timeout=20m --keep-going --output-dir=reports --junit-report=webhook.xml ./test/integration/webhook
+	$(INTEGRATION_ENV) $(BIN)/ginkgo run --procs=$(WEBHOOK_PROCS) --timeout=20m --keep-going --output-dir=reports --junit-report=webhook.xml ./test/integration/webhook
