@@ -22,6 +22,9 @@ type Facts struct {
 	ClosesAlways bool
 	// Proxy: it stands before an application in the same pod.
 	Proxy bool
+	// HangsUp: it closes the connection of a WebSocket with its close frame, and
+	// does not wait for the client's.
+	HangsUp bool
 }
 
 // Failure is one cause of failures in a cell, for which a reason is looked for.
@@ -29,7 +32,9 @@ type Failure struct {
 	Key
 	Client Client
 	Cause  string
-	Facts  Facts
+	// Times that it was seen in the cell.
+	Times int
+	Facts Facts
 }
 
 // rule explains failures.
@@ -59,6 +64,18 @@ var rules = []rule{
 			return f.Balancer == "nginx" && f.Client == Busy && (f.Cause == "closed" || f.Cause == "reset")
 		},
 		"nginx as a load balancer is reloaded when a pod comes or goes, and closes its clients' idle connections then: one that sends just then is cut by nginx, which no pod can help.",
+	},
+	{
+		func(f Failure) bool {
+			return f.Balancer == "NodePort" && f.Client == Fresh && f.Cause == "refused" && f.Variant == Covered && f.Times == 1
+		},
+		"The node refused the connection itself: kube-proxy's rules did not match its one packet. [balancers.md](../balancers.md) has what was captured on the node. More than one of these would not be explained by it.",
+	},
+	{
+		func(f Failure) bool {
+			return f.Variant == Covered && f.Client == WebSocket && f.Facts.HangsUp && f.proxied() && (f.Cause == CutUntold || f.Cause == Lost)
+		},
+		"The server hangs up with its close frame, and answers what the client sends just then with RST: a proxy that is late passes that on, and drops the frame. Whoever sends the close frame has to wait for the other's; with an application frame the client closes, and nothing is lost.",
 	},
 	{
 		func(f Failure) bool { return f.Variant == None && f.Client.LongLived() },
@@ -122,5 +139,5 @@ func (d Data) Unexplained() []Failure {
 }
 
 func (c Cell) failure(s Seen, cause string) Failure {
-	return Failure{Key: c.Key, Client: s.Client, Cause: cause, Facts: factsOf(c.Server)}
+	return Failure{Key: c.Key, Client: s.Client, Cause: cause, Times: s.Failures[cause], Facts: factsOf(c.Server)}
 }
