@@ -68,6 +68,9 @@ func TestServingKeepsWhatItHas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, notAfter, ok := s.Validity(); !ok || !notAfter.Equal(served.Leaf.NotAfter) {
+		t.Errorf("its validity ends at %s (%v), that of the certificate at %s", notAfter, ok, served.Leaf.NotAfter)
+	}
 	half := map[string][]byte{KeyCert: second[KeyCert], KeyKey: second[KeyKey], KeyBundle: first[KeyBundle]}
 	if err := s.Load(half); err == nil {
 		t.Error("a certificate of a CA that is not in the bundle is accepted")

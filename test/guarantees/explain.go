@@ -73,9 +73,9 @@ var rules = []rule{
 	},
 	{
 		func(f Failure) bool {
-			return f.Variant == Covered && f.Client == WebSocket && f.Facts.HangsUp && f.proxied() && (f.Cause == CutUntold || f.Cause == Lost)
+			return f.Variant == Covered && f.Client == WebSocket && f.Facts.HangsUp && f.proxied() && (f.Cause == CutUntold || f.Cause == Lost) && f.Times <= 2
 		},
-		"The server hangs up with its close frame, and answers what the client sends just then with RST: a proxy that is late passes that on, and drops the frame. Whoever sends the close frame has to wait for the other's; with an application frame the client closes, and nothing is lost.",
+		"The server hangs up with its close frame, and answers what the client sends just then with RST: a proxy that is late passes that on, and drops the frame. Whoever sends the close frame has to wait for the other's; with an application frame the client closes, and nothing is lost. It is one WebSocket of a hundred and more: what there is beyond would not be explained by it.",
 	},
 	{
 		func(f Failure) bool { return f.Variant == None && f.Client.LongLived() },

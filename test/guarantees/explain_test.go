@@ -25,6 +25,7 @@ func TestExplain(t *testing.T) {
 		"covered, fresh, NodePort, twice": {Failure{Key: Key{Variant: Covered, Balancer: "NodePort"}, Client: Fresh, Cause: "refused", Times: 2}, ""},
 		"covered, fresh, NodePort, reset": {Failure{Key: Key{Variant: Covered, Balancer: "NodePort"}, Client: Fresh, Cause: "reset", Times: 1}, ""},
 		"covered, hangs up, proxied":      {Failure{Key: Key{Variant: Covered, Balancer: "HAProxy"}, Client: WebSocket, Cause: CutUntold, Facts: Facts{HangsUp: true}}, "hangs up"},
+		"covered, hangs up, often":        {Failure{Key: Key{Variant: Covered, Balancer: "HAProxy"}, Client: WebSocket, Cause: CutUntold, Times: 3, Facts: Facts{HangsUp: true}}, ""},
 		"covered, hangs up, direct":       {Failure{Key: Key{Variant: Covered, Balancer: "ClusterIP"}, Client: WebSocket, Cause: CutUntold, Facts: Facts{HangsUp: true}}, ""},
 		"covered, waits, proxied":         {Failure{Key: Key{Variant: Covered, Balancer: "HAProxy"}, Client: WebSocket, Cause: CutUntold}, ""},
 		"bare, WebSocket":                 {bare(Failure{Client: WebSocket, Cause: CutUntold}), "nobody tells"},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
@@ -75,12 +76,22 @@ func (e *Env) OperatorLogs(ctx context.Context, since time.Time) string {
 	return b.String()
 }
 
-// OperatorLines are those of the operator's log since then that name the namespace.
+// OperatorLines are those of all replicas' logs since then that name the
+// namespace. It fails where a log cannot be read: that would be no line, too.
 func (n *Namespace) OperatorLines(ctx context.Context, since time.Time) []string {
+	GinkgoHelper()
 	var lines []string
-	for line := range strings.Lines(n.OperatorLogs(ctx, since)) {
-		if strings.Contains(line, n.Name) {
-			lines = append(lines, line)
+	pods := n.operatorPods(ctx)
+	Expect(pods).NotTo(BeEmpty(), "replicas of the operator")
+	for _, pod := range pods {
+		logs, err := n.Kube.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{
+			SinceTime: ptr.To(metav1.NewTime(since)),
+		}).DoRaw(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		for line := range strings.Lines(string(logs)) {
+			if strings.Contains(line, n.Name) {
+				lines = append(lines, line)
+			}
 		}
 	}
 	return lines
