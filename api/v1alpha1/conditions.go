@@ -79,13 +79,14 @@ const (
 	ReasonOutranked  = "Outranked"
 
 	// AgentInstallable.
-	ReasonInstallable = "Installable"
-	ReasonImagePull   = "ImageCannotBePulled"
-	ReasonPodsRefused = "PodsRefused"
-	ReasonTryingAgain = "TryingAgain"
-	ReasonRecovered   = "Recovered"
-	ReasonNotNeeded   = "NotNeeded"
-	ReasonNotYetTried = "NotYetTried"
+	ReasonInstallable     = "Installable"
+	ReasonImagePull       = "ImageCannotBePulled"
+	ReasonPodsRefused     = "PodsRefused"
+	ReasonTryingAgain     = "TryingAgain"
+	ReasonRecovered       = "Recovered"
+	ReasonNotNeeded       = "NotNeeded"
+	ReasonNotYetTried     = "NotYetTried"
+	ReasonEmptyDirAvoided = "EmptyDirAvoided"
 
 	// DrainStatusReachable.
 	ReasonStatusRead   = "StatusRead"

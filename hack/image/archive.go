@@ -31,9 +31,14 @@ type Ref struct {
 	Digest string `json:"digest"`
 }
 
-// WriteArchive writes index as an OCI archive whose image is called name.
+// WriteArchive writes index as an OCI archive whose image is called name. It is
+// assembled beside path, so that whoever owns that folder removes what is left
+// of it by an end halfway.
 func WriteArchive(path, name string, index v1.ImageIndex) (Ref, error) {
-	dir, err := os.MkdirTemp("", "archive-")
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return Ref{}, err
+	}
+	dir, err := os.MkdirTemp(filepath.Dir(path), ".archive-")
 	if err != nil {
 		return Ref{}, err
 	}
@@ -48,9 +53,6 @@ func WriteArchive(path, name string, index v1.ImageIndex) (Ref, error) {
 	}
 	digest, err := index.Digest()
 	if err != nil {
-		return Ref{}, err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return Ref{}, err
 	}
 	return Ref{Name: name, Digest: digest.String()}, writeTar(path, dir)

@@ -48,6 +48,8 @@ type Spec struct {
 	Binaries   []Binary `json:"binaries,omitempty"`
 	Debian     *Debian  `json:"debian,omitempty"`
 	Entrypoint []string `json:"entrypoint,omitempty"`
+	// Temp is the folder to compile in, the system's for temporary files when empty.
+	Temp string `json:"-"`
 }
 
 // Build compiles the binaries of s in the module at dir for each platform, such
@@ -130,7 +132,7 @@ func buildOne(ctx context.Context, s Spec, platform *v1.Platform, binaries map[s
 }
 
 func compileAll(ctx context.Context, dir string, s Spec, platform *v1.Platform) (map[string][]byte, error) {
-	tmp, err := os.MkdirTemp("", "image-")
+	tmp, err := os.MkdirTemp(s.Temp, "image-")
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,8 @@ CLUSTER_BIN := bin/cluster
 # Without arm64 an image takes half the time to build.
 PLATFORMS ?= linux/amd64,linux/arm64
 IMAGE_TAG ?= dev
+# What the nodes of a cluster to test on are.
+NODE_PLATFORMS ?= linux/$(shell go env GOARCH)
 # Images to build; all of hack/image/images.json when empty.
 IMAGES ?=
 
@@ -40,6 +42,15 @@ test-cluster: kubernetes ## Test the cluster itself: what tests rely on, and tha
 .PHONY: image
 image: ## Assemble the images as OCI archives in dist/, without a container engine.
 	@go run ./hack/image/cmd -platforms $(PLATFORMS) -tag $(IMAGE_TAG) $(IMAGES)
+
+# Where a cluster of yours is to have them: names and digests are its registry's
+# from then on, before anything is written that has them in it.
+.PHONY: image-existing
+image-existing:
+ifeq ($(CLUSTER),existing)
+	@test -n "$(REGISTRY)" || { echo 'CLUSTER=existing: set REGISTRY to one that the cluster pulls from, such as registry.example.com/team'; exit 2; }
+	@go run ./hack/image/cmd $(if $(IMAGE_SPEC),-spec $(IMAGE_SPEC)) -push $(REGISTRY) $(IMAGES)
+endif
 
 .PHONY: image-push
 image-push: ## Push what image wrote: make image-push REGISTRY=registry.example.com/team.

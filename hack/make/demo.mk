@@ -14,6 +14,7 @@ demo: cluster-bin ## Show on real pods what rollouts drop with and without a Dra
 .PHONY: demo-on-cluster
 demo-on-cluster: OPERATOR_ARGS += --latency-period=5s
 demo-on-cluster: deploy
-	@$(MAKE) --no-print-directory image IMAGES=drain-examples PLATFORMS=linux/$$(go env GOARCH)
+	@$(MAKE) --no-print-directory image IMAGES=drain-examples PLATFORMS=$(NODE_PLATFORMS)
+	@$(MAKE) --no-print-directory image-existing IMAGES=drain-examples
 	@$(MAKE) --no-print-directory cluster-load ARCHIVE=dist/drain-examples.tar
 	@PATH="$$PATH:$$($(CLUSTER_BIN) bin)" bin/demo $(DEMO_FLAGS)

@@ -14,7 +14,8 @@ deploy: deploy-build deploy-apply ## Build the images, load them and install the
 # The images, and dist/deploy and dist/chart that name them: for any number of clusters.
 .PHONY: deploy-build
 deploy-build: cluster-bin
-	@$(MAKE) --no-print-directory image IMAGES="drain-operator drain-agent" PLATFORMS=linux/$$(go env GOARCH)
+	@$(MAKE) --no-print-directory image IMAGES="drain-operator drain-agent" PLATFORMS=$(NODE_PLATFORMS)
+	@$(MAKE) --no-print-directory image-existing IMAGES="drain-operator drain-agent"
 	@go run ./hack/deploy -args "$(OPERATOR_ARGS)"
 
 .PHONY: deploy-apply

@@ -43,8 +43,10 @@ e2e-deploy: deploy-build e2e-workloads deploy-apply
 
 .PHONY: e2e-workloads
 e2e-workloads:
-	@$(MAKE) --no-print-directory image PLATFORMS=linux/$$(go env GOARCH) IMAGES=drain-examples
-	@go run ./hack/image/cmd -spec test/servers/images.json -platforms linux/$$(go env GOARCH)
+	@$(MAKE) --no-print-directory image PLATFORMS=$(NODE_PLATFORMS) IMAGES=drain-examples
+	@$(MAKE) --no-print-directory image-existing IMAGES=drain-examples
+	@go run ./hack/image/cmd -spec test/servers/images.json -platforms $(NODE_PLATFORMS)
+	@$(MAKE) --no-print-directory image-existing IMAGE_SPEC=test/servers/images.json
 
 # Debian's Prometheus, which journeys of the latency ask.
 .PHONY: e2e-prometheus
@@ -53,7 +55,8 @@ e2e-prometheus: cluster-bin prometheus-image
 
 .PHONY: prometheus-image
 prometheus-image:
-	@go run ./hack/image/cmd -spec test/e2e/prometheus/images.json -platforms linux/$$(go env GOARCH)
+	@go run ./hack/image/cmd -spec test/e2e/prometheus/images.json -platforms $(NODE_PLATFORMS)
+	@$(MAKE) --no-print-directory image-existing IMAGE_SPEC=test/e2e/prometheus/images.json
 
 # All that the journeys need, for any number of clusters; and on one of them.
 .PHONY: e2e-build e2e-apply

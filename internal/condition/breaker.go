@@ -15,6 +15,10 @@ import (
 // before it is tried again.
 const OpenFor = 10 * time.Minute
 
+const emptyDirAvoided = "pods without an emptyDir of their own get the native sleep hook, which waits for no request: " +
+	"not every node can mount image volumes, and kubectl drain would refuse them with the agent's emptyDir. " +
+	"The operator's flag --avoid-emptydir=false gives them the agent"
+
 // breaker decides AgentInstallable. While that is False the webhook injects
 // the native sleep hook, which needs no image.
 //
@@ -22,10 +26,15 @@ const OpenFor = 10 * time.Minute
 //	             └─ stuck or refused ── False ── OpenFor over, spec or image changed ── TryingAgain
 //	TryingAgain ─┬─ a newer pod with the agent started ────── Recovered
 //	             └─ a newer pod stuck, or refused ─────────── False
+//
+// Where the agent is avoided, EmptyDirAvoided takes the place of NotYetTried and
+// Installable: what is known of the few that get it says little of the others.
 type breaker struct {
 	policy *v1alpha1.DrainPolicy
 	// image is the agent's now; policy.Status.AgentImage is what it was.
 	image string
+	// avoided: most pods go without the agent, so that kubectl drain evicts them.
+	avoided bool
 	pods  []AgentPod
 	trial Trial
 	now   time.Time
@@ -117,6 +126,8 @@ func (b breaker) nextStuck(since time.Time) time.Duration {
 func (b breaker) whileClosed(before *metav1.Condition, since time.Time) metav1.Condition {
 	started := slices.ContainsFunc(b.pods, func(p AgentPod) bool { return p.Started && !p.Created.Before(since) })
 	switch {
+	case b.avoided && since.IsZero():
+		return b.set(metav1.ConditionUnknown, v1alpha1.ReasonEmptyDirAvoided, emptyDirAvoided)
 	case before != nil && before.Status == metav1.ConditionTrue && before.Reason != v1alpha1.ReasonNotNeeded:
 		return b.set(metav1.ConditionTrue, before.Reason, before.Message)
 	case started && !since.IsZero():

@@ -109,6 +109,36 @@ func TestBreaker(t *testing.T) {
 			pods:   []AgentPod{stuck(ago(time.Hour))},
 			want:   answer{metav1.ConditionTrue, v1alpha1.ReasonRecovered, "as before", 0},
 		},
+		"the agent is avoided": {
+			edit: func(b *breaker) { b.avoided = true },
+			want: answer{metav1.ConditionUnknown, v1alpha1.ReasonEmptyDirAvoided, emptyDirAvoided, 0},
+		},
+		"avoided from now on, and some pods get it all the same": {
+			before: was(metav1.ConditionTrue, v1alpha1.ReasonInstallable, ago(time.Minute)),
+			edit:   func(b *breaker) { b.avoided = true },
+			pods:   []AgentPod{started(ago(time.Minute))},
+			want:   answer{metav1.ConditionUnknown, v1alpha1.ReasonEmptyDirAvoided, emptyDirAvoided, 0},
+		},
+		"avoided, and one that gets it all the same is stuck": {
+			edit: func(b *breaker) { b.avoided = true },
+			pods: []AgentPod{stuck(ago(time.Minute))},
+			want: answer{metav1.ConditionFalse, v1alpha1.ReasonImagePull, stuckMessage, OpenFor},
+		},
+		"avoided while it is tried again: older pods prove nothing": {
+			before: was(metav1.ConditionUnknown, v1alpha1.ReasonTryingAgain, ago(2*time.Minute)),
+			edit:   func(b *breaker) { b.avoided = true },
+			pods:   []AgentPod{stuck(ago(time.Hour))},
+			want:   answer{metav1.ConditionUnknown, v1alpha1.ReasonTryingAgain, "as before", 0},
+		},
+		"avoided, but the policy needs no agent": {
+			edit: func(b *breaker) { b.avoided, b.policy.Spec.PreStop.Strategy = true, v1alpha1.StrategySleep },
+			want: answer{metav1.ConditionTrue, v1alpha1.ReasonNotNeeded, "the policy's hook needs no agent", 0},
+		},
+		"no longer avoided": {
+			before: was(metav1.ConditionUnknown, v1alpha1.ReasonEmptyDirAvoided, ago(time.Minute)),
+			pods:   []AgentPod{started(ago(time.Second))},
+			want:   answer{metav1.ConditionTrue, v1alpha1.ReasonInstallable, "a pod started with the agent", 0},
+		},
 		"needed again after a policy that needed none": {
 			before: was(metav1.ConditionTrue, v1alpha1.ReasonNotNeeded, ago(time.Minute)),
 			want:   answer{metav1.ConditionUnknown, v1alpha1.ReasonNotYetTried, "no pod has started with the agent yet", 0},

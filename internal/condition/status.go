@@ -32,6 +32,8 @@ type Facts struct {
 	AgentPods []AgentPod
 	// AgentImage is the image that pods get now.
 	AgentImage string
+	// EmptyDirAvoided: pods that a plain kubectl drain evicts go without the agent.
+	EmptyDirAvoided bool
 	// Trial is the last dry run.
 	Trial Trial
 	// Grace is what is recommended now, but for what is applied; nil leaves
@@ -94,7 +96,7 @@ func Decide(f Facts) Decision {
 		Skipped:            skippedPods(f.Coverage.Skipped),
 		Conditions:         slices.Clone(old.Conditions),
 	}
-	agent, after := breaker{policy: f.Policy, image: f.AgentImage, pods: f.AgentPods, trial: f.Trial, now: f.Now}.condition()
+	agent, after := breaker{policy: f.Policy, image: f.AgentImage, avoided: f.EmptyDirAvoided, pods: f.AgentPods, trial: f.Trial, now: f.Now}.condition()
 	for _, c := range []metav1.Condition{
 		f.Trial.ready(f.Policy),
 		podsInjected(f.Policy, f.Coverage),

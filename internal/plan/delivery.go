@@ -56,8 +56,12 @@ func (b *builder) addDelivery() {
 // emptyDirAvoided reports whether the pod goes without the agent so that a
 // plain kubectl drain still evicts it.
 func (b *builder) emptyDirAvoided() bool {
-	return b.options.AvoidEmptyDir && b.options.Delivery == InitContainer && plainDrainEvicts(b.pod)
+	return b.options.EmptyDirAvoided() && plainDrainEvicts(b.pod)
 }
+
+// EmptyDirAvoided reports whether pods that a plain kubectl drain evicts go
+// without the agent: it could come only with an emptyDir.
+func (o Options) EmptyDirAvoided() bool { return o.AvoidEmptyDir && o.Delivery == InitContainer }
 
 // plainDrainEvicts reports whether kubectl drain would not refuse the pod for
 // its volumes. It looks for an emptyDir of any kind, and does not look at pods

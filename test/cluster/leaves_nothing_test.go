@@ -28,6 +28,8 @@ import (
 type harness struct {
 	program string
 	dir     string
+	// temp is the commands' folder for temporary files.
+	temp string
 	// web is the test workload, for the node.
 	web string
 	// held are namespaces, see pidNamespace.
@@ -43,6 +45,7 @@ func newHarness(t *testing.T) *harness {
 	h := &harness{
 		program: filepath.Join(t.TempDir(), "cluster"),
 		dir:     filepath.Join(t.TempDir(), strings.Repeat("long", 20), "state"),
+		temp:    t.TempDir(),
 	}
 	if out, err := exec.Command("go", "build", "-o", h.program, "./cmd/cluster").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
@@ -58,7 +61,7 @@ func newHarness(t *testing.T) *harness {
 
 func (h *harness) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(h.program, args...)
-	cmd.Env = append(os.Environ(), "CLUSTER_DIR="+h.dir, "CLUSTER=")
+	cmd.Env = append(os.Environ(), "CLUSTER_DIR="+h.dir, "CLUSTER=", "TMPDIR="+h.temp)
 	return cmd
 }
 
@@ -185,13 +188,20 @@ func hostFiles(t *testing.T) []string {
 	t.Helper()
 	var found []string
 	for _, dir := range []string{"/run", "/var/lib", "/var/log", "/etc", "/opt", "/usr/libexec", "/etc/cni", "/run/containerd"} {
-		entries, err := os.ReadDir(dir)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			t.Fatal(err)
-		}
-		for _, e := range entries {
-			found = append(found, filepath.Join(dir, e.Name()))
-		}
+		found = append(found, namesIn(t, dir)...)
+	}
+	return found
+}
+
+func namesIn(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	var found []string
+	for _, e := range entries {
+		found = append(found, filepath.Join(dir, e.Name()))
 	}
 	return found
 }
@@ -265,6 +275,8 @@ func (h *harness) assertNothingLeft(t *testing.T, before hostState, nodes ...str
 	if _, err := os.Stat(h.dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("state directory is still there (%v)", err)
 	}
+	// A compiler that the command had started ends by itself, and cleans up.
+	waitFor(t, "temporary files", func() []string { return namesIn(t, h.temp) })
 	if left := h.cgroups(t); len(left) > 0 {
 		t.Errorf("cgroups left: %v", left)
 	}

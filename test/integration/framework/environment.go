@@ -46,6 +46,17 @@ func Advertise(address string) Option {
 	}
 }
 
+// Durable has etcd wait for the disk with each write, as every cluster's own does
+// and none of a test does.
+func Durable(control *envtest.Environment) {
+	etcd := control.ControlPlane.Etcd
+	if etcd == nil {
+		etcd = &envtest.Etcd{}
+		control.ControlPlane.Etcd = etcd
+	}
+	etcd.Configure().Set("unsafe-no-fsync", "false")
+}
+
 // Start brings an API server up. Stop it when done.
 func Start(ctx context.Context, options ...Option) (*Environment, error) {
 	e, err := start(&envtest.Environment{

@@ -22,7 +22,7 @@ import (
 // Group is the name of this benchmark.
 const Group = "agent"
 
-// Bounds of DESIGN.md, "Small containers" and "Budgets".
+// Bounds of docs/performance.md.
 const (
 	maxSizeMB    = 10
 	maxPeakMiB   = 16

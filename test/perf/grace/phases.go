@@ -34,7 +34,7 @@ const (
 // Bounds. Those of times and allocations leave room for a slower machine, and
 // come from what docs/performance.md has.
 const (
-	maxMiB           = 200 // DESIGN.md's bound, "Budgets"
+	maxMiB           = 200 // the bound of docs/performance.md
 	maxGrowth        = 1.1
 	maxPodsLookMs    = 20
 	maxPrometheusMs  = 2

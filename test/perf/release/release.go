@@ -31,7 +31,7 @@ const (
 	enough = 100
 
 	// marginMs is what comes on top of what a mode cannot know earlier:
-	// DESIGN.md, "Budgets".
+	// docs/performance.md has the bounds.
 	marginMs = 100
 
 	// Times of the policies, in seconds: so short that the requests, not

@@ -12,6 +12,11 @@ import drain
 
 POD = socket.gethostname()
 NOTICE_SECONDS = 4  # over which the clients of long-lived connections are told
+RETRY_MILLIS = 200
+
+RECONNECTS = "echo.reconnect"  # the subprotocol of test/load
+RECONNECT = json.dumps({"reconnect": True, "afterMillis": RETRY_MILLIS})
+PATIENCE_SECONDS = 5  # for a client that took it; others are told by close code 1012
 
 
 async def left():
@@ -55,31 +60,38 @@ async def events(receive, send):
         while not any(task.done() for task in ends):
             await send({"type": "http.response.body", "body": b"data: %d\n\n" % time.time_ns(), "more_body": True})
             await asyncio.wait(ends, timeout=0.2, return_when=asyncio.FIRST_COMPLETED)
-        await send({"type": "http.response.body", "body": b"retry: 200\n\n"})
+        await send({"type": "http.response.body", "body": b"retry: %d\n\n" % RETRY_MILLIS})
     finally:
         for task in ends:
             task.cancel()
 
 
-async def echo(receive, send):
+async def echo(scope, receive, send):
+    """Send back what comes. Who took the subprotocol goes by itself when told so."""
     await receive()
-    await send({"type": "websocket.accept"})
-    leaving = asyncio.create_task(left())
-    told = False
+    asks = RECONNECTS in scope["subprotocols"]
+    await send({"type": "websocket.accept", "subprotocol": RECONNECTS if asks else None})
+    turn, closed = asyncio.create_task(left()), False
     try:
         while True:
             received = asyncio.create_task(receive())
-            await asyncio.wait({received} if told else {received, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if leaving.done() and not told:
-                told = True
-                await send({"type": "websocket.close", "code": 1012, "reason": "connect again"})
-            message = await received
+            while not received.done():
+                await asyncio.wait({received} if closed else {received, turn}, return_when=asyncio.FIRST_COMPLETED)
+                if closed or not turn.done():
+                    continue
+                if asks:
+                    asks, turn = False, asyncio.create_task(asyncio.sleep(PATIENCE_SECONDS))
+                    await send({"type": "websocket.send", "text": RECONNECT})
+                else:
+                    closed = True
+                    await send({"type": "websocket.close", "code": 1012, "reason": "connect again"})
+            message = received.result()
             if message["type"] == "websocket.disconnect":
                 return
-            if not told:
+            if not closed:
                 await send({"type": "websocket.send", "text": message.get("text"), "bytes": message.get("bytes")})
     finally:
-        leaving.cancel()
+        turn.cancel()
 
 
 async def lifespan(receive, send):
@@ -92,7 +104,7 @@ async def plain(scope, receive, send):
     if scope["type"] == "lifespan":
         await lifespan(receive, send)
     elif scope["type"] == "websocket":
-        await echo(receive, send)
+        await echo(scope, receive, send)
     elif scope["path"] == "/work":
         await work(scope, receive, send)
     elif scope["path"] == "/events":

@@ -47,7 +47,7 @@ const maxVersions = 1 << 20
 
 // shown are Debian's packages whose versions matter, by the names of what they are.
 var shown = map[string]string{
-	"gunicorn": "Gunicorn", "python3-gevent": "gevent", "python3-uvicorn": "Uvicorn", "python3-h11": "h11", "python3-wsproto": "wsproto",
+	"gunicorn": "Gunicorn", "python3-gevent": "gevent", "python3-uvicorn": "Uvicorn", "python3-h11": "h11", "python3-websockets": "websockets", "python3-wsproto": "wsproto",
 	"python3-hypercorn": "Hypercorn", "python3.11": "Python", "nodejs": "Node.js", "nginx": "nginx", "haproxy": "HAProxy",
 }
 

@@ -94,7 +94,7 @@ func printVersions(data []byte) {
 		return
 	}
 	var of []string
-	for _, name := range []string{"nodejs", "python3.11", "python3-gunicorn", "python3-gevent", "python3-uvicorn", "python3-hypercorn", "python3-h11", "python3-wsproto", "nginx", "haproxy"} {
+	for _, name := range []string{"nodejs", "python3.11", "python3-gunicorn", "python3-gevent", "python3-uvicorn", "python3-hypercorn", "python3-h11", "python3-websockets", "python3-wsproto", "nginx", "haproxy"} {
 		of = append(of, name+" "+versions[name])
 	}
 	fmt.Println("\n" + strings.Join(of, ", "))
