@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os/exec"
-	"strconv"
 	"strings"
 	"time"
 
@@ -31,28 +29,6 @@ func runHook(ctx context.Context, d dialer, hook hold.ExistingHook) error {
 		return err
 	}
 	return nil
-}
-
-// probe makes a liveness probe as the kubelet does, within its timeout.
-func probe(ctx context.Context, d dialer, p hold.Probe) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(max(1, p.TimeoutSeconds))*time.Second)
-	defer cancel()
-	switch {
-	case len(p.Exec) > 0:
-		return run(ctx, p.Exec)
-	case p.HTTPPath != "":
-		code, err := get(ctx, d, urlOf(p.Scheme, p.Host, p.Port, p.HTTPPath), p.Headers)
-		if err == nil && (code < 200 || code >= 400) {
-			return fmt.Errorf("answered %d", code)
-		}
-		return err
-	default:
-		conn, err := d.dial(ctx, "tcp", net.JoinHostPort(orDefault(p.Host, pod), strconv.Itoa(int(p.Port))))
-		if err != nil {
-			return err
-		}
-		return conn.Close()
-	}
 }
 
 // run executes a command in the container, and ends it when ctx ends.

@@ -180,10 +180,11 @@ func (w *waiter) act(ctx context.Context, step waiting.Step) {
 		w.probing = true
 		go func() {
 			err := probe(ctx, w.dialer, *w.spec.Alive)
+			took := w.now() - now
 			w.events <- func(at time.Duration) {
 				w.probing = false
 				w.noted("liveness", err)
-				w.hold.Probed(at, err == nil)
+				w.hold.Probed(at, took, resultOf(err))
 			}
 		}()
 	}
