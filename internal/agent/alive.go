@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
 	"os/exec"
 	"strconv"
 	"syscall"
@@ -14,7 +15,9 @@ import (
 	"github.com/drain-operator/drain-operator/internal/waiting"
 )
 
-// probe makes a liveness probe as the kubelet does, within its timeout.
+// probe makes a liveness probe as the kubelet does, within its timeout. Unlike
+// there, a process that refuses the question (4xx) lives: it may know the
+// kubelet by what the agent cannot imitate, such as its address.
 func probe(ctx context.Context, d dialer, p hold.Probe) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(max(1, p.TimeoutSeconds))*time.Second)
 	defer cancel()
@@ -22,8 +25,8 @@ func probe(ctx context.Context, d dialer, p hold.Probe) error {
 	case len(p.Exec) > 0:
 		return run(ctx, p.Exec)
 	case p.HTTPPath != "":
-		code, err := get(ctx, d, urlOf(p.Scheme, p.Host, p.Port, p.HTTPPath), p.Headers)
-		if err == nil && (code < 200 || code >= 400) {
+		code, err := get(ctx, d, d.urlOf(p.Scheme, p.Host, p.Port, p.HTTPPath), p.Headers, probeUserAgent)
+		if err == nil && code >= http.StatusInternalServerError {
 			return &drainclient.AnsweredError{StatusCode: code}
 		}
 		return err

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -96,6 +97,10 @@ func TestAlive(t *testing.T) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	})
+	refusing := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		code, _ := strconv.Atoi(r.URL.Path[1:])
+		w.WriteHeader(code)
+	})
 	redirecting := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", http.StatusFound) })
 	rude := serve(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	closed, _ := reserved(t)
@@ -111,6 +116,9 @@ func TestAlive(t *testing.T) {
 		"hangs up":               {hold.Probe{Port: rude, HTTPPath: "/"}, hold.OutcomeDrained, 8 * s, 8 * s},
 		"is not to be reached":   {hold.Probe{Port: full, TimeoutSeconds: 3}, hold.OutcomeDrained, 8 * s, 8 * s},
 		"answers 503":            {hold.Probe{Port: failing, HTTPPath: "/"}, hold.OutcomeSkipped, 2 * s, 2 * s},
+		"answers 400":            {hold.Probe{Port: refusing, HTTPPath: "/400"}, hold.OutcomeDrained, 8 * s, 8 * s},
+		"answers 401":            {hold.Probe{Port: refusing, HTTPPath: "/401"}, hold.OutcomeDrained, 8 * s, 8 * s},
+		"answers 404":            {hold.Probe{Port: refusing, HTTPPath: "/404"}, hold.OutcomeDrained, 8 * s, 8 * s},
 		"answers the third time": {hold.Probe{Port: recovering, HTTPPath: "/"}, hold.OutcomeDrained, 8 * s, 8 * s},
 		"redirects":              {hold.Probe{Port: redirecting, HTTPPath: "/"}, hold.OutcomeDrained, 8 * s, 8 * s},
 		"nothing listens":        {hold.Probe{Port: closed}, hold.OutcomeSkipped, 2 * s, 2 * s},

@@ -66,7 +66,7 @@ func (w *waiter) run(ctx context.Context) hold.Result {
 
 func newWaiter(spec hold.Spec, start time.Time, log func(string, ...any)) *waiter {
 	own := &sockets.Own{}
-	w := &waiter{spec: spec, start: start, log: log, own: own, dialer: dialer{own}, events: make(chan func(time.Duration), 8), glanceTime: glanceTime}
+	w := &waiter{spec: spec, start: start, log: log, own: own, dialer: newDialer(own), events: make(chan func(time.Duration), 8), glanceTime: glanceTime}
 	facts := waiting.Facts{Age: sockets.Age(time.Now())}
 	var err error
 	if w.eye, err = sockets.Open(own, spec.ServePorts); err != nil {
