@@ -25,7 +25,7 @@ type asker struct {
 func newAsker(d dialer, spec hold.HTTP) asker {
 	return asker{
 		client:  d.client(true),
-		url:     urlOf(spec.Scheme, "", spec.Port, spec.Path),
+		url:     d.urlOf(spec.Scheme, "", spec.Port, spec.Path),
 		timeout: time.Duration(max(1, spec.TimeoutSeconds)) * time.Second,
 		dialect: dialect.Dialect{
 			DrainedWhen: dialect.DrainedWhen(spec.DrainedWhen),

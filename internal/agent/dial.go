@@ -16,15 +16,21 @@ import (
 	"github.com/drain-operator/drain-operator/internal/sockets"
 )
 
-// pod stands for the pod itself as the host of a URL: the dialer finds the
-// address at which the port is listened on.
+// pod stands for the pod itself as a host: the dialer finds the address at which
+// the port is listened on.
 const pod = "localhost"
 
 const dialTimeout = 2 * time.Second
 
 // dialer connects to the pod's own ports, wherever they are listened on, and
 // keeps count of the connections, which are nobody's work.
-type dialer struct{ own *sockets.Own }
+type dialer struct {
+	own *sockets.Own
+	// host is what the pod is called in URLs, and stands for it as well.
+	host string
+}
+
+func newDialer(own *sockets.Own) dialer { return dialer{own: own, host: ownHost()} }
 
 // client speaks HTTP to what it connects to.
 func (d dialer) client(keepAlive bool) *http.Client {
@@ -38,7 +44,7 @@ func (d dialer) dial(ctx context.Context, network, address string) (net.Conn, er
 		return nil, err
 	}
 	number, err := strconv.ParseUint(port, 10, 16)
-	if host != pod || err != nil {
+	if host != pod && host != d.host || err != nil {
 		return d.dialOne(ctx, network, address, isOwn(host))
 	}
 	var failed error
@@ -137,10 +143,8 @@ func isOwn(host string) bool {
 }
 
 // urlOf is where a port of the pod, or of another host, serves a path.
-func urlOf(scheme, host string, port int32, path string) string {
-	if host == "" {
-		host = pod
-	}
+func (d dialer) urlOf(scheme, host string, port int32, path string) string {
+	host = orDefault(host, d.host)
 	if !strings.HasPrefix(path, "/") {
 		path = "/" + path
 	}

@@ -4,19 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os/exec"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/drain-operator/drain-operator/internal/drainclient"
 	"github.com/drain-operator/drain-operator/internal/hold"
 )
 
-// killDelay is how long a command that was cut short may keep its pipes open.
-const killDelay = 100 * time.Millisecond
+const (
+	// killDelay is how long a command that was cut short may keep its pipes open.
+	killDelay = 100 * time.Millisecond
+
+	// As the kubelet's, by which apps tell its requests from others. A version
+	// belongs to it; which one the kubelet has is not known here.
+	probeUserAgent = "kube-probe/1.36 (drain-agent)"
+	hookUserAgent  = "kube-lifecycle/1.36 (drain-agent)"
+)
 
 // runHook does what the kubelet would do for the container's own hook. As with
 // the kubelet, the code of an HTTP answer says nothing.
@@ -27,32 +31,10 @@ func runHook(ctx context.Context, d dialer, hook hold.ExistingHook) error {
 	case hook.SleepSeconds > 0:
 		return sleep(ctx, time.Duration(hook.SleepSeconds)*time.Second)
 	case hook.Port > 0:
-		_, err := get(ctx, d, urlOf(hook.Scheme, hook.Host, hook.Port, hook.HTTPPath), hook.Headers)
+		_, err := get(ctx, d, d.urlOf(hook.Scheme, hook.Host, hook.Port, hook.HTTPPath), hook.Headers, hookUserAgent)
 		return err
 	}
 	return nil
-}
-
-// probe makes a liveness probe as the kubelet does, within its timeout.
-func probe(ctx context.Context, d dialer, p hold.Probe) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(max(1, p.TimeoutSeconds))*time.Second)
-	defer cancel()
-	switch {
-	case len(p.Exec) > 0:
-		return run(ctx, p.Exec)
-	case p.HTTPPath != "":
-		code, err := get(ctx, d, urlOf(p.Scheme, p.Host, p.Port, p.HTTPPath), p.Headers)
-		if err == nil && (code < 200 || code >= 400) {
-			return fmt.Errorf("answered %d", code)
-		}
-		return err
-	default:
-		conn, err := d.dial(ctx, "tcp", net.JoinHostPort(orDefault(p.Host, pod), strconv.Itoa(int(p.Port))))
-		if err != nil {
-			return err
-		}
-		return conn.Close()
-	}
 }
 
 // run executes a command in the container, and ends it when ctx ends.
@@ -65,19 +47,23 @@ func run(ctx context.Context, command []string) error {
 	return nil
 }
 
-// get returns the status code of an answer; redirects are not followed.
-func get(ctx context.Context, d dialer, target string, headers []hold.Header) (int, error) {
+// get asks as the kubelet does, which puts no header of its own where one is
+// given, and returns the status code; redirects are not followed.
+func get(ctx context.Context, d dialer, target string, headers []hold.Header, userAgent string) (int, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
 		return 0, err
 	}
-	request.Header.Set("User-Agent", userAgent)
 	for _, h := range headers {
-		if strings.EqualFold(h.Name, "Host") {
-			request.Host = h.Value
-			continue
-		}
 		request.Header.Add(h.Name, h.Value)
+	}
+	if given := request.Header.Get("Host"); given != "" {
+		request.Host = given
+	}
+	for name, value := range map[string]string{"User-Agent": userAgent, "Accept": "*/*"} {
+		if request.Header.Values(name) == nil {
+			request.Header.Set(name, value)
+		}
 	}
 	response, err := d.client(false).Do(request)
 	if err != nil {

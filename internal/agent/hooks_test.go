@@ -1,12 +1,17 @@
 package agent
 
 import (
+	"cmp"
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/drain-operator/drain-operator/internal/hold"
 )
@@ -92,37 +97,70 @@ func TestAlive(t *testing.T) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	})
+	refusing := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		code, _ := strconv.Atoi(r.URL.Path[1:])
+		w.WriteHeader(code)
+	})
 	redirecting := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", http.StatusFound) })
+	rude := serve(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	closed, _ := reserved(t)
+	full := crowded(t)
 	tests := map[string]struct {
 		probe    hold.Probe
 		outcome  string
 		earliest time.Duration
 		latest   time.Duration
 	}{
-		"hangs":                  {hold.Probe{Port: dead, HTTPPath: "/"}, hold.OutcomeSkipped, 3 * s, 5 * s},
+		"hangs":                  {hold.Probe{Port: dead, HTTPPath: "/", PeriodSeconds: 1, TimeoutSeconds: 1}, hold.OutcomeSkipped, 3 * s, 3 * s},
+		"hangs, not for long":    {hold.Probe{Port: dead, HTTPPath: "/", TimeoutSeconds: 1}, hold.OutcomeDrained, 8 * s, 8 * s},
+		"hangs up":               {hold.Probe{Port: rude, HTTPPath: "/"}, hold.OutcomeDrained, 8 * s, 8 * s},
+		"is not to be reached":   {hold.Probe{Port: full, TimeoutSeconds: 3}, hold.OutcomeDrained, 8 * s, 8 * s},
 		"answers 503":            {hold.Probe{Port: failing, HTTPPath: "/"}, hold.OutcomeSkipped, 2 * s, 2 * s},
+		"answers 400":            {hold.Probe{Port: refusing, HTTPPath: "/400"}, hold.OutcomeDrained, 8 * s, 8 * s},
+		"answers 401":            {hold.Probe{Port: refusing, HTTPPath: "/401"}, hold.OutcomeDrained, 8 * s, 8 * s},
+		"answers 404":            {hold.Probe{Port: refusing, HTTPPath: "/404"}, hold.OutcomeDrained, 8 * s, 8 * s},
 		"answers the third time": {hold.Probe{Port: recovering, HTTPPath: "/"}, hold.OutcomeDrained, 8 * s, 8 * s},
 		"redirects":              {hold.Probe{Port: redirecting, HTTPPath: "/"}, hold.OutcomeDrained, 8 * s, 8 * s},
 		"nothing listens":        {hold.Probe{Port: closed}, hold.OutcomeSkipped, 2 * s, 2 * s},
 		"listens":                {hold.Probe{Port: dead}, hold.OutcomeDrained, 8 * s, 8 * s},
 		"command fails":          {hold.Probe{Exec: []string{"false"}}, hold.OutcomeSkipped, 2 * s, 2 * s},
+		"command fails late":     {hold.Probe{Exec: []string{"sh", "-c", "sleep 1.2; false"}}, hold.OutcomeDrained, 8 * s, 8 * s},
+		"command hangs":          {hold.Probe{Exec: []string{"sleep", "60"}, TimeoutSeconds: 1}, hold.OutcomeDrained, 8 * s, 8 * s},
 		"command succeeds":       {hold.Probe{Exec: []string{"true"}}, hold.OutcomeDrained, 8 * s, 8 * s},
 		"gRPC is not looked at":  {hold.Probe{Port: closed, GRPC: true}, hold.OutcomeDrained, 8 * s, 8 * s},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			tc.probe.PeriodSeconds, tc.probe.TimeoutSeconds, tc.probe.FailureThreshold = 10, 20, 3
-			if name == "hangs" {
-				tc.probe.TimeoutSeconds = 1
-			}
+			tc.probe.FailureThreshold = 3
+			tc.probe.PeriodSeconds, tc.probe.TimeoutSeconds = cmp.Or(tc.probe.PeriodSeconds, 10), cmp.Or(tc.probe.TimeoutSeconds, 20)
 			got := wait(t, spec(func(sp *hold.Spec) {
 				sp.Alive, sp.PropagationSeconds, sp.PropagationMaxSeconds = &tc.probe, 8, 8
 			}))
 			check(t, got, tc.outcome, tc.earliest, tc.latest)
 		})
 	}
+}
+
+// crowded is a port of an IPv4 listener whose queue is full: what connects to it
+// gets no answer, and at the IPv6 loopback nobody listens.
+func crowded(t *testing.T) int32 {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	if err := errors.Join(unix.Bind(fd, &unix.SockaddrInet4{}), unix.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	address, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := int32(address.(*unix.SockaddrInet4).Port)
+	dialPort(t, port, "")
+	return port
 }
 
 func TestFollow(t *testing.T) {

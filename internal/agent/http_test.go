@@ -225,7 +225,7 @@ func TestNotifyRetriesWhereNobodyAnswers(t *testing.T) {
 			<-r.Context().Done()
 		}
 	})
-	if err := notify(t.Context(), dialer{&sockets.Own{}}, hold.Notify{Port: port, Path: "/drain"}, nil); err != nil {
+	if err := notify(t.Context(), newDialer(&sockets.Own{}), hold.Notify{Port: port, Path: "/drain"}, nil); err != nil {
 		t.Error(err)
 	}
 	if n := tries.Load(); n != 2 {
@@ -287,8 +287,8 @@ func refused(t *testing.T) string {
 }
 
 func TestURL(t *testing.T) {
-	got := urlOf("HTTPS", "", 8443, "x?y=1")
-	if _, err := url.Parse(got); err != nil || got != "https://localhost:8443/x?y=1" {
+	got := dialer{host: "fd00::1:2"}.urlOf("HTTPS", "", 8443, "x?y=1")
+	if _, err := url.Parse(got); err != nil || got != "https://[fd00::1:2]:8443/x?y=1" {
 		t.Errorf("got %q, %v", got, err)
 	}
 }

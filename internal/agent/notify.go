@@ -27,7 +27,7 @@ const (
 // twice does no harm.
 func notify(ctx context.Context, d dialer, spec hold.Notify, notice *drainstatus.Notice) error {
 	client := d.client(false)
-	target := urlOf(spec.Scheme, "", spec.Port, spec.Path)
+	target := d.urlOf(spec.Scheme, "", spec.Port, spec.Path)
 	word := drainstatus.Notification{Draining: true, Notice: notice}
 	for try := 1; ; try++ {
 		err := notifyOnce(ctx, client, target, word)

@@ -83,7 +83,7 @@ func Observe(ctx context.Context, spec *hold.Spec) (Report, error) {
 		if spec.LongLived != nil {
 			longLived = drainstatus.LongLived(spec.LongLived.Policy)
 		}
-		reading := newAsker(dialer{&sockets.Own{}}, *spec.HTTP).ask(ctx, 0, longLived)
+		reading := newAsker(newDialer(&sockets.Own{}), *spec.HTTP).ask(ctx, 0, longLived)
 		report.Status = reportStatus(reading)
 	}
 	return report, nil

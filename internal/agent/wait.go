@@ -66,7 +66,7 @@ func (w *waiter) run(ctx context.Context) hold.Result {
 
 func newWaiter(spec hold.Spec, start time.Time, log func(string, ...any)) *waiter {
 	own := &sockets.Own{}
-	w := &waiter{spec: spec, start: start, log: log, own: own, dialer: dialer{own}, events: make(chan func(time.Duration), 8), glanceTime: glanceTime}
+	w := &waiter{spec: spec, start: start, log: log, own: own, dialer: newDialer(own), events: make(chan func(time.Duration), 8), glanceTime: glanceTime}
 	facts := waiting.Facts{Age: sockets.Age(time.Now())}
 	var err error
 	if w.eye, err = sockets.Open(own, spec.ServePorts); err != nil {
@@ -180,10 +180,11 @@ func (w *waiter) act(ctx context.Context, step waiting.Step) {
 		w.probing = true
 		go func() {
 			err := probe(ctx, w.dialer, *w.spec.Alive)
+			took := w.now() - now
 			w.events <- func(at time.Duration) {
 				w.probing = false
 				w.noted("liveness", err)
-				w.hold.Probed(at, err == nil)
+				w.hold.Probed(at, took, resultOf(err))
 			}
 		}()
 	}

@@ -74,7 +74,7 @@ func withoutURL(err error) error {
 	return err
 }
 
-// AnsweredError is that a workload did not take a notification.
+// AnsweredError is that a workload answered no, such as to a notification.
 type AnsweredError struct{ StatusCode int }
 
 func (e *AnsweredError) Error() string { return fmt.Sprintf("answered %d", e.StatusCode) }

