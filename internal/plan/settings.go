@@ -3,6 +3,8 @@ package plan
 import (
 	"cmp"
 
+	"k8s.io/apimachinery/pkg/util/intstr"
+
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 	"github.com/drain-operator/drain-operator/internal/hold"
 )
@@ -18,8 +20,9 @@ type settings struct {
 	http           *v1alpha1.HTTPDrainStatus
 	tcp            *v1alpha1.TCPDrainStatus
 	notify         *v1alpha1.Notify
-	longLived      *hold.LongLived // nil: Exclude
-	stopSignal     string          // empty: none
+	scraped        *intstr.IntOrString // the port of gracePeriod.latency.podMetrics
+	longLived      *hold.LongLived     // nil: Exclude
+	stopSignal     string              // empty: none
 	alignServers   bool
 	grace          graceBounds
 }
@@ -40,6 +43,7 @@ func settingsOf(p *v1alpha1.DrainPolicy) settings {
 		http:           spec.DrainStatus.HTTP,
 		tcp:            spec.DrainStatus.TCP,
 		notify:         preStop.Notify,
+		scraped:        scrapedPort(grace.Latency),
 		longLived:      longLivedOf(spec.LongLived),
 		stopSignal:     string(preStop.StopSignal),
 		alignServers:   grace.ServerTimeout == v1alpha1.ServerTimeoutAlign,
@@ -53,6 +57,13 @@ func settingsOf(p *v1alpha1.DrainPolicy) settings {
 			learned:  learnedShutdown(p.Status.GracePeriod),
 		},
 	}
+}
+
+func scrapedPort(l *v1alpha1.Latency) *intstr.IntOrString {
+	if l == nil || l.PodMetrics == nil {
+		return nil
+	}
+	return &l.PodMetrics.Port
 }
 
 // longLivedOf is nil where long-lived connections have no part in the drain.
