@@ -15,6 +15,7 @@ import (
 func Build(p *v1alpha1.DrainPolicy, pod *corev1.Pod, o Options) Plan {
 	was, _ := original(pod)
 	set := settingsOf(p)
+	set.grace.elsewhere = measuredElsewhere(p, was)
 	planned := build(p, was, set, o)
 	// Which sleeps stay is known once there are hooks. No grace changes that.
 	if longest := longestSleep(&was.Spec, planned.Hooks); longest > planned.GraceSeconds {

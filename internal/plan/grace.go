@@ -29,6 +29,8 @@ type graceBounds struct {
 	notice int64
 	// hold and learned are status.gracePeriod's holdSeconds and shutdownSeconds.
 	hold, learned *int64
+	// elsewhere says that they are not of the pod's workload.
+	elsewhere bool
 	// sleep is the longest lifecycle sleep that stays in the pod; 0 = none that
 	// the grace would not cover anyway.
 	sleep int64
@@ -50,7 +52,8 @@ type timing struct {
 // propagation, notice and the pod's own grace, since that is what requests in
 // flight get today; and then, or when
 // the shutdown is the pod's own grace, too, because it is neither given nor
-// learned, the pod never gets less than it had. hook is what a native sleep
+// learned, or when another workload's requests were measured, the pod never gets
+// less than it had. hook is what a native sleep
 // hook takes; an exec or httpGet hook had to end within the own grace all
 // along, which the budget covers.
 //
@@ -73,7 +76,7 @@ func (g graceBounds) time(own, propagation, hook int64) timing {
 	}
 	t := timing{wanted: hold + hook + shutdown}
 	t.grace = max(min(max(t.wanted, g.min), g.max), min(g.sleep, own))
-	if g.hold == nil || !known {
+	if g.hold == nil || !known || g.elsewhere {
 		t.grace = max(t.grace, own)
 	}
 	if g.shutdown == nil && t.grace < t.wanted {

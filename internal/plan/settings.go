@@ -2,7 +2,9 @@ package plan
 
 import (
 	"cmp"
+	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
@@ -94,6 +96,16 @@ func measuredHold(p *v1alpha1.DrainPolicy) *int64 {
 		return nil
 	}
 	return seconds(p.Status.GracePeriod.HoldSeconds)
+}
+
+// measuredElsewhere says that what was measured is not of the pod's workload.
+// Whose requests a query is about is not known: the policy's, as it was asked to be.
+func measuredElsewhere(p *v1alpha1.DrainPolicy, pod *corev1.Pod) bool {
+	latency, status := p.Spec.GracePeriod.Latency, p.Status.GracePeriod
+	if latency == nil || latency.PodMetrics == nil || status == nil {
+		return false
+	}
+	return !slices.Contains(status.MeasuredWorkloads, WorkloadOf(pod).String())
 }
 
 func learnedShutdown(status *v1alpha1.GraceStatus) *int64 {
