@@ -215,6 +215,13 @@ type Front struct {
 	Declared bool `json:"declared,omitempty"`
 }
 
+// Bounds of GraceStatus.MeasuredWorkloads: how many, and how long one is, in
+// bytes. A kind has at most 63, a name 253.
+const (
+	MaxMeasuredWorkloads     = 64
+	MaxMeasuredWorkloadBytes = 63 + 1 + 253
+)
+
 // GraceStatus is a recommendation for terminationGracePeriodSeconds and what
 // it stands on. It is written when it changes, not with every look: the
 // figures are those of the look that changed it.
@@ -242,6 +249,15 @@ type GraceStatus struct {
 	// its exit. Unset when it was not seen: then it is the pod's own grace.
 	// +optional
 	ShutdownSeconds *int32 `json:"shutdownSeconds,omitempty"`
+	// measuredWorkloads are those whose pods gave requests to the latency, such
+	// as Deployment/web, at most 64. With latency.podMetrics the pods of all
+	// others never get less than their own grace. Unset with latency.prometheus,
+	// whose query may be about any.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=317
+	MeasuredWorkloads []string `json:"measuredWorkloads,omitempty"`
 	// recommendedSeconds is the grace for new pods that have no hook of their
 	// own. In mode Observe they would get it.
 	// +optional

@@ -214,7 +214,8 @@ type MetricSelector struct {
 // TCPDrainStatus reads the drain status from TCP connections.
 type TCPDrainStatus struct {
 	// ports whose accepted connections count. When none is given, the TCP
-	// ports that the pod declares; when it declares none, all it listens on.
+	// ports that the pod declares, but for one that is there for metrics only;
+	// when it declares none, all it listens on.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=32

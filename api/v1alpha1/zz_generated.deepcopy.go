@@ -331,6 +331,11 @@ func (in *GraceStatus) DeepCopyInto(out *GraceStatus) {
 		*out = new(int32)
 		**out = **in
 	}
+	if in.MeasuredWorkloads != nil {
+		in, out := &in.MeasuredWorkloads, &out.MeasuredWorkloads
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.AppliedSeconds != nil {
 		in, out := &in.AppliedSeconds, &out.AppliedSeconds
 		*out = new(int32)

@@ -1,10 +1,7 @@
 package condition
 
 import (
-	"strings"
-
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
@@ -111,17 +108,4 @@ func (c container) notSent() string {
 		return "the pod's containers share their processes (shareProcessNamespace)"
 	}
 	return ""
-}
-
-// workloadOf is the name of what owns a pod, which stays the same from rollout
-// to rollout: of a ReplicaSet's pod that of its Deployment.
-func workloadOf(pod *corev1.Pod) string {
-	owner := metav1.GetControllerOfNoCopy(pod)
-	if owner == nil {
-		return pod.Name
-	}
-	if hash := pod.Labels["pod-template-hash"]; hash != "" {
-		return strings.TrimSuffix(owner.Name, "-"+hash)
-	}
-	return owner.Name
 }

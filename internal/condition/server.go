@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
+	"github.com/drain-operator/drain-operator/internal/plan"
 	"github.com/drain-operator/drain-operator/internal/server"
 )
 
@@ -113,7 +114,7 @@ func neededAtRelease(g *v1alpha1.GraceStatus, pods []*corev1.Pod) needs {
 // the policy lets go of its pod. ok is false where nothing is known of it.
 func judge(p *v1alpha1.DrainPolicy, pod *corev1.Pod, of *corev1.Container, need needs) (f finding, ok bool) {
 	set := func(status metav1.ConditionStatus, reason, format string, args ...any) (finding, bool) {
-		return finding{workloadOf(pod) + "/" + of.Name, status, reason, fmt.Sprintf(format, args...)}, true
+		return finding{plan.WorkloadOf(pod).Name + "/" + of.Name, status, reason, fmt.Sprintf(format, args...)}, true
 	}
 	s, known := server.Of(of)
 	if !known && p.Spec.PreStop.StopSignal == "" {

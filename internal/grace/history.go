@@ -15,8 +15,8 @@ const pause = 20 * time.Minute
 // up to an hour: at most 720 of 32 bytes, however long the window is and
 // however often it is looked.
 type History struct {
-	// at is the last look.
-	at time.Time
+	// began is the first look, at the last one.
+	began, at time.Time
 	// known says whether terms are of hold and shutdown together, or of the
 	// hold alone, since the shutdown is not known.
 	known bool

@@ -23,6 +23,7 @@ func TestNoticeable(t *testing.T) {
 		"applied":                         {func(s *v1alpha1.GraceStatus) { s.AppliedSeconds = i32(20) }, true},
 		"raised":                          {func(s *v1alpha1.GraceStatus) { s.RaisedAt = at(0) }, true},
 		"percentile":                      {func(s *v1alpha1.GraceStatus) { s.Percentile = "99.9" }, true},
+		"the first workload":              {func(s *v1alpha1.GraceStatus) { s.MeasuredWorkloads = []string{"Deployment/web"} }, true},
 		"latency by a tenth":              {latencyIn(time.Hour, 4510), false},
 		"latency by more than a tenth":    {latencyIn(time.Hour, 4511), true},
 		"latency lower by more":           {latencyIn(time.Hour, 3689), true},
@@ -51,6 +52,18 @@ func latencyIn(d time.Duration, ms int64) func(s *v1alpha1.GraceStatus) {
 		s.ObservedAt, s.LatencyMilliseconds = at(30*time.Second-d), &ms
 		if ms == 0 {
 			s.LatencyMilliseconds = nil
+		}
+	}
+}
+
+// Workloads that come and go are told every quarter of an hour at most.
+func TestNoticeableWorkloads(t *testing.T) {
+	for after, want := range map[time.Duration]bool{14 * time.Minute: false, 15 * time.Minute: true} {
+		old, now := stood(18, i32(2), 20), stood(18, i32(2), 20)
+		old.MeasuredWorkloads, now.MeasuredWorkloads = []string{"Deployment/a"}, []string{"Deployment/a", "Deployment/b"}
+		old.ObservedAt, now.ObservedAt = at(after), at(0)
+		if got := Noticeable(old, now); got != want {
+			t.Errorf("after %v: noticeable: %t, want %t", after, got, want)
 		}
 	}
 }

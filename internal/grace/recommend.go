@@ -85,7 +85,7 @@ func newRound(f Facts, h History) *round {
 		r.was = *f.Was.DeepCopy()
 	}
 	if h.interrupted(f.Now) {
-		h = History{}
+		h = History{began: f.Now}
 	}
 	r.history = h
 	r.drains = evidenceOf(f.Drains, f.Now.Add(-r.set.window))

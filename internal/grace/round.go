@@ -80,6 +80,7 @@ func (r *round) measured() {
 		highest.seconds, until = standing, held
 	}
 	r.recommend(highest.seconds)
+	r.status.MeasuredWorkloads = r.workloads()
 	r.status.Reason = r.measuredReason(until)
 }
 
@@ -90,6 +91,9 @@ func (r *round) stays() {
 	term := r.react(standing, standing)
 	r.history.terms = peaks{{at: r.Now, seconds: term}}
 	r.recommend(term)
+	if r.set.pages {
+		r.status.MeasuredWorkloads = r.was.MeasuredWorkloads
+	}
 	r.status.Reason = r.staysReason()
 }
 

@@ -26,6 +26,7 @@ const (
 // policies that no API server has defaulted.
 type settings struct {
 	source         bool // of latency
+	pages          bool // and that is the pods' own metrics
 	percentile     string
 	margin         int64 // percent
 	min, max       int64 // seconds
@@ -40,6 +41,7 @@ func settingsOf(spec *v1alpha1.DrainPolicySpec) settings {
 	g := spec.GracePeriod
 	set := settings{
 		source:         g.Latency != nil,
+		pages:          g.Latency != nil && g.Latency.PodMetrics != nil,
 		percentile:     cmp.Or(g.Percentile, "99"),
 		margin:         int64(or(g.MarginPercent, 50)),
 		min:            int64(cmp.Or(g.MinSeconds, 10)),

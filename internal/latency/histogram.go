@@ -61,6 +61,8 @@ type Summary struct {
 	ResidualTooCoarse bool
 	// Since is how far back the requests go, At when they were looked at.
 	Since, At time.Time
+	// Workloads whose pods gave the requests, sorted; nil where that is not known.
+	Workloads []string
 }
 
 // Count is the number of requests; it may be a fraction.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 	"github.com/drain-operator/drain-operator/internal/latency"
+	"github.com/drain-operator/drain-operator/internal/plan"
 )
 
 // scrapesPerPolicy is how many pods of one policy are asked at a time: pods
@@ -19,11 +20,12 @@ const scrapesPerPolicy = 4
 
 // pages is what is remembered of the metrics pages of one policy's pods: the
 // window, and the counters of each pod of the sample as they were last seen.
-// At most 56 KiB and 10 times 2.5 KiB, whatever the workload.
+// At most 56 KiB, 10 times 2.5 KiB and 24 KiB of names, whatever the workload.
 type pages struct {
 	asked  *v1alpha1.PodMetricsLatency
 	unit   v1alpha1.LatencyUnit
 	window *latency.Window
+	served workloads
 	sample sample
 	last   map[string]latency.Histogram
 	// lastRound is when a round last had an answer.
@@ -34,6 +36,7 @@ func newPages(l *v1alpha1.Latency) *pages {
 	return &pages{
 		asked: l.PodMetrics.DeepCopy(), unit: l.Unit,
 		window: latency.NewWindow(defaultWindowSeconds * time.Second),
+		served: workloads{},
 		last:   map[string]latency.Histogram{},
 	}
 }
@@ -52,7 +55,8 @@ type looked struct {
 
 // observe looks at the sample once and returns what the window has then.
 func (p *pages) observe(ctx context.Context, s *scraper, target Target) (latency.Summary, error) {
-	p.window.SetLength(time.Duration(windowSeconds(target.Policy)) * time.Second)
+	length := time.Duration(windowSeconds(target.Policy)) * time.Second
+	p.window.SetLength(length)
 	if len(target.Pods) == 0 {
 		return latency.Summary{}, failf(v1alpha1.ReasonNoData, "no pod runs whose metrics page could be read")
 	}
@@ -69,6 +73,7 @@ func (p *pages) observe(ctx context.Context, s *scraper, target Target) (latency
 		return latency.Summary{}, failure
 	}
 	summary.Since, summary.At = from, target.Now
+	summary.Workloads = p.served.within(target.Now, length)
 	return summary, nil
 }
 
@@ -114,7 +119,11 @@ func (p *pages) take(seen []looked, now time.Time) (answered int) {
 			continue
 		}
 		answered++
-		came = latency.Merge(came, p.grown(l, empty))
+		grown := p.grown(l, empty)
+		if grown.Count() > 0 {
+			p.served.note(plan.WorkloadOf(l.pod), now)
+		}
+		came = latency.Merge(came, grown)
 	}
 	if answered > 0 {
 		p.window.Add(now, came)

@@ -167,6 +167,7 @@ func TestPodMetricsSummary(t *testing.T) {
 			want.InFlight = h.InFlight(30*time.Second, 1)
 			want.Residual, want.ResidualTooCoarse = h.ResidualOfAll(0.9, want.InFlight)
 			want.Since, want.At = now, now.Add(30*time.Second)
+			want.Workloads = []string{"Pod/a"}
 			if diff := cmp.Diff(want, look(now.Add(30*time.Second))); diff != "" {
 				t.Errorf("summary (-want +got):\n%s", diff)
 			}

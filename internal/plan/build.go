@@ -14,8 +14,20 @@ import (
 // already is taken for what it was before.
 func Build(p *v1alpha1.DrainPolicy, pod *corev1.Pod, o Options) Plan {
 	was, _ := original(pod)
-	spec := &was.Spec
 	set := settingsOf(p)
+	set.grace.elsewhere = measuredElsewhere(p, was)
+	planned := build(p, was, set, o)
+	// Which sleeps stay is known once there are hooks. No grace changes that.
+	if longest := longestSleep(&was.Spec, planned.Hooks); longest > planned.GraceSeconds {
+		set.grace.sleep = longest
+		planned = build(p, was, set, o)
+	}
+	return planned
+}
+
+// build works it out for a pod that is not injected.
+func build(p *v1alpha1.DrainPolicy, was *corev1.Pod, set settings, o Options) Plan {
+	spec := &was.Spec
 	times := set.grace.time(ownGrace(spec), int64(set.propagationMax), stayingHooks(spec, set))
 	b := builder{
 		pod:     was,

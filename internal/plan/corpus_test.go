@@ -2,6 +2,7 @@ package plan_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,6 +41,9 @@ func policies() map[string]*v1alpha1.DrainPolicy {
 		"run first": existing("run-first", v1alpha1.ExistingHookRunFirst),
 		"run last":  existing("run-last", v1alpha1.ExistingHookRunLast),
 		"replace":   existing("replace", v1alpha1.ExistingHookReplace),
+		"measured":  utiltesting.MakePolicy("measured").Measured(13, 2).Obj(),
+		"measured and tight": utiltesting.MakePolicy("measured-and-tight").Measured(13, 2).GraceBounds(1, 12).
+			ExistingHook(v1alpha1.ExistingHookReplace).Strategy(v1alpha1.StrategySleep).Obj(),
 	}
 }
 
@@ -61,7 +65,7 @@ func forEach(t *testing.T, test func(t *testing.T, pod *corev1.Pod, p *v1alpha1.
 		t.Fatal(err)
 	}
 	ran := 0
-	for _, c := range cases {
+	for _, c := range append(cases, sleepers()...) {
 		if _, excluded := plan.Exclude(c.Pod, "default", plan.Options{}); excluded {
 			continue
 		}
@@ -74,6 +78,21 @@ func forEach(t *testing.T, test func(t *testing.T, pod *corev1.Pod, p *v1alpha1.
 	}
 	if ran == 0 {
 		t.Fatal("no pod of the corpus is left")
+	}
+}
+
+// sleepers are pods that the corpus lacks: those with the sleeps that the API
+// server compares with the grace.
+func sleepers() []corpus.Case {
+	app := func() *utiltesting.ContainerWrapper { return utiltesting.MakeContainer("app").Port("http", 8080) }
+	made := func(name string, pod *utiltesting.PodWrapper) corpus.Case {
+		return corpus.Case{Name: "made up: " + name, Pod: pod.Grace(90).Obj()}
+	}
+	return []corpus.Case{
+		made("preStop", utiltesting.MakePod("a").Container(app().PreStopSleep(90))),
+		made("postStart", utiltesting.MakePod("b").Container(app().With(postStartSleep(90)))),
+		made("preStop of a sidecar", utiltesting.MakePod("c").Container(app()).Sidecar(utiltesting.MakeContainer("helper").PreStopSleep(90))),
+		made("postStart of a sidecar", utiltesting.MakePod("d").Container(app()).Sidecar(utiltesting.MakeContainer("helper").With(postStartSleep(90)))),
 	}
 }
 
@@ -203,10 +222,12 @@ func TestCorpusValid(t *testing.T) {
 		planned := plan.Build(p, pod, o)
 		after := plan.Apply(planned, pod)
 		grace := *after.Spec.TerminationGracePeriodSeconds
-		if own := pod.Spec.TerminationGracePeriodSeconds; own != nil && grace < *own || own == nil && grace < 30 {
+		shortened := grace < plan.OwnGrace(pod)
+		if measured := p.Status.GracePeriod != nil; shortened && !measured {
 			t.Errorf("the grace was shortened to %d", grace)
 		}
 		checkNames(t, &after.Spec)
+		checkSleeps(t, &after.Spec)
 		for _, hook := range planned.Hooks {
 			checkHook(t, hook, grace)
 		}
@@ -243,6 +264,21 @@ func checkMounts(t *testing.T, c corev1.Container, volumes map[string]bool) {
 		paths[m.MountPath] = true
 		if m.MountPath == hold.AgentDir && !volumes[m.Name] {
 			t.Errorf("container %s mounts %s, which the pod does not have", c.Name, m.Name)
+		}
+	}
+}
+
+// checkSleeps holds all sleeps to what the API server allows.
+func checkSleeps(t *testing.T, spec *corev1.PodSpec) {
+	t.Helper()
+	for _, c := range slices.Concat(spec.Containers, spec.InitContainers) {
+		if c.Lifecycle == nil {
+			continue
+		}
+		for what, hook := range map[string]*corev1.LifecycleHandler{"preStop": c.Lifecycle.PreStop, "postStart": c.Lifecycle.PostStart} {
+			if grace := *spec.TerminationGracePeriodSeconds; hook != nil && hook.Sleep != nil && hook.Sleep.Seconds > grace {
+				t.Errorf("%s of container %s sleeps %d s of a grace of %d s", what, c.Name, hook.Sleep.Seconds, grace)
+			}
 		}
 	}
 }

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -28,6 +29,11 @@ type graceBounds struct {
 	notice int64
 	// hold and learned are status.gracePeriod's holdSeconds and shutdownSeconds.
 	hold, learned *int64
+	// elsewhere says that they are not of the pod's workload.
+	elsewhere bool
+	// sleep is the longest lifecycle sleep that stays in the pod; 0 = none that
+	// the grace would not cover anyway.
+	sleep int64
 }
 
 // timing is how long a pod may take to end. Seconds.
@@ -46,9 +52,13 @@ type timing struct {
 // propagation, notice and the pod's own grace, since that is what requests in
 // flight get today; and then, or when
 // the shutdown is the pod's own grace, too, because it is neither given nor
-// learned, the pod never gets less than it had. hook is what a native sleep
+// learned, or when another workload's requests were measured, the pod never gets
+// less than it had. hook is what a native sleep
 // hook takes; an exec or httpGet hook had to end within the own grace all
 // along, which the budget covers.
+//
+// The API server refuses a pod that sleeps for longer than its grace: that is
+// never less than such a sleep. In a pod that was valid it is at most the own grace.
 //
 // When max leaves too little and the shutdown is not given, budget and
 // shutdown share what is left after propagation, notice and hook.
@@ -65,8 +75,8 @@ func (g graceBounds) time(own, propagation, hook int64) timing {
 		}
 	}
 	t := timing{wanted: hold + hook + shutdown}
-	t.grace = min(max(t.wanted, g.min), g.max)
-	if g.hold == nil || !known {
+	t.grace = max(min(max(t.wanted, g.min), g.max), min(g.sleep, own))
+	if g.hold == nil || !known || g.elsewhere {
 		t.grace = max(t.grace, own)
 	}
 	if g.shutdown == nil && t.grace < t.wanted {
@@ -102,11 +112,35 @@ func ownGrace(spec *corev1.PodSpec) int64 {
 func sleepingHooks(containers []corev1.Container) int64 {
 	longest := int64(0)
 	for i := range containers {
-		if hook := preStop(&containers[i]); hook != nil && hook.Sleep != nil {
-			longest = max(longest, hook.Sleep.Seconds)
+		longest = max(longest, sleepOf(preStop(&containers[i])))
+	}
+	return longest
+}
+
+// longestSleep is the longest native sleep among all lifecycle hooks, once
+// those are in place that are planned.
+func longestSleep(spec *corev1.PodSpec, planned []Hook) int64 {
+	longest := int64(0)
+	for i := range planned {
+		longest = max(longest, sleepOf(&planned[i].Handler))
+	}
+	for c := range longRunning(spec) {
+		if !slices.ContainsFunc(planned, func(h Hook) bool { return h.Container == c.Name }) {
+			longest = max(longest, sleepOf(preStop(c)))
+		}
+		if c.Lifecycle != nil {
+			longest = max(longest, sleepOf(c.Lifecycle.PostStart))
 		}
 	}
 	return longest
+}
+
+// sleepOf is how long a hook sleeps, if it does.
+func sleepOf(hook *corev1.LifecycleHandler) int64 {
+	if hook == nil || hook.Sleep == nil {
+		return 0
+	}
+	return hook.Sleep.Seconds
 }
 
 // preStop is the container's preStop hook, or nil.

@@ -103,6 +103,7 @@ func (v *serving) findServers(spec *corev1.PodSpec, s settings) {
 		v.servers.Insert(c.Name)
 		v.ports = append(v.ports, declaredTCP(c)...)
 	}
+	v.ports = withoutScraped(v.ports, spec, s)
 	if s.http == nil && s.tcp != nil && len(s.tcp.Ports) > 0 {
 		v.ports = s.tcp.Ports
 	}

@@ -2,6 +2,10 @@ package plan
 
 import (
 	"cmp"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 	"github.com/drain-operator/drain-operator/internal/hold"
@@ -18,8 +22,9 @@ type settings struct {
 	http           *v1alpha1.HTTPDrainStatus
 	tcp            *v1alpha1.TCPDrainStatus
 	notify         *v1alpha1.Notify
-	longLived      *hold.LongLived // nil: Exclude
-	stopSignal     string          // empty: none
+	scraped        *intstr.IntOrString // the port of gracePeriod.latency.podMetrics
+	longLived      *hold.LongLived     // nil: Exclude
+	stopSignal     string              // empty: none
 	alignServers   bool
 	grace          graceBounds
 }
@@ -40,6 +45,7 @@ func settingsOf(p *v1alpha1.DrainPolicy) settings {
 		http:           spec.DrainStatus.HTTP,
 		tcp:            spec.DrainStatus.TCP,
 		notify:         preStop.Notify,
+		scraped:        scrapedPort(grace.Latency),
 		longLived:      longLivedOf(spec.LongLived),
 		stopSignal:     string(preStop.StopSignal),
 		alignServers:   grace.ServerTimeout == v1alpha1.ServerTimeoutAlign,
@@ -53,6 +59,13 @@ func settingsOf(p *v1alpha1.DrainPolicy) settings {
 			learned:  learnedShutdown(p.Status.GracePeriod),
 		},
 	}
+}
+
+func scrapedPort(l *v1alpha1.Latency) *intstr.IntOrString {
+	if l == nil || l.PodMetrics == nil {
+		return nil
+	}
+	return &l.PodMetrics.Port
 }
 
 // longLivedOf is nil where long-lived connections have no part in the drain.
@@ -83,6 +96,16 @@ func measuredHold(p *v1alpha1.DrainPolicy) *int64 {
 		return nil
 	}
 	return seconds(p.Status.GracePeriod.HoldSeconds)
+}
+
+// measuredElsewhere says that what was measured is not of the pod's workload.
+// Whose requests a query is about is not known: the policy's, as it was asked to be.
+func measuredElsewhere(p *v1alpha1.DrainPolicy, pod *corev1.Pod) bool {
+	latency, status := p.Spec.GracePeriod.Latency, p.Status.GracePeriod
+	if latency == nil || latency.PodMetrics == nil || status == nil {
+		return false
+	}
+	return !slices.Contains(status.MeasuredWorkloads, WorkloadOf(pod).String())
 }
 
 func learnedShutdown(status *v1alpha1.GraceStatus) *int64 {

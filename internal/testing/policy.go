@@ -158,6 +158,14 @@ func (w *PolicyWrapper) Shutdown(seconds int32) *PolicyWrapper {
 	return w
 }
 
+// Measured is what a Prometheus told of the latency, and drains of the
+// shutdown: the status' holdSeconds and shutdownSeconds.
+func (w *PolicyWrapper) Measured(hold, shutdown int32) *PolicyWrapper {
+	w.Spec.GracePeriod.Latency = &v1alpha1.Latency{Prometheus: &v1alpha1.PrometheusLatency{Source: "default", Query: "x"}}
+	w.Status.GracePeriod = &v1alpha1.GraceStatus{HoldSeconds: ptr.To(hold), ShutdownSeconds: ptr.To(shutdown)}
+	return w
+}
+
 // With edits what no other method does.
 func (w *PolicyWrapper) With(edit func(*v1alpha1.DrainPolicySpec)) *PolicyWrapper {
 	edit(&w.Spec)

@@ -331,6 +331,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: latencyMilliseconds
       type:
         scalar: numeric
+    - name: measuredWorkloads
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
     - name: observedAt
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time

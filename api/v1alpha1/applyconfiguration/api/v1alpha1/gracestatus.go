@@ -29,6 +29,11 @@ type GraceStatusApplyConfiguration struct {
 	// shutdownSeconds is what the process was seen to need from SIGTERM to
 	// its exit. Unset when it was not seen: then it is the pod's own grace.
 	ShutdownSeconds *int32 `json:"shutdownSeconds,omitempty"`
+	// measuredWorkloads are those whose pods gave requests to the latency, such
+	// as Deployment/web, at most 64. With latency.podMetrics the pods of all
+	// others never get less than their own grace. Unset with latency.prometheus,
+	// whose query may be about any.
+	MeasuredWorkloads []string `json:"measuredWorkloads,omitempty"`
 	// recommendedSeconds is the grace for new pods that have no hook of their
 	// own. In mode Observe they would get it.
 	RecommendedSeconds *int32 `json:"recommendedSeconds,omitempty"`
@@ -91,6 +96,16 @@ func (b *GraceStatusApplyConfiguration) WithHoldSeconds(value int32) *GraceStatu
 // If called multiple times, the ShutdownSeconds field is set to the value of the last call.
 func (b *GraceStatusApplyConfiguration) WithShutdownSeconds(value int32) *GraceStatusApplyConfiguration {
 	b.ShutdownSeconds = &value
+	return b
+}
+
+// WithMeasuredWorkloads adds the given value to the MeasuredWorkloads field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the MeasuredWorkloads field.
+func (b *GraceStatusApplyConfiguration) WithMeasuredWorkloads(values ...string) *GraceStatusApplyConfiguration {
+	for i := range values {
+		b.MeasuredWorkloads = append(b.MeasuredWorkloads, values[i])
+	}
 	return b
 }
 

@@ -8,7 +8,8 @@ package v1alpha1
 // TCPDrainStatus reads the drain status from TCP connections.
 type TCPDrainStatusApplyConfiguration struct {
 	// ports whose accepted connections count. When none is given, the TCP
-	// ports that the pod declares; when it declares none, all it listens on.
+	// ports that the pod declares, but for one that is there for metrics only;
+	// when it declares none, all it listens on.
 	Ports []int32 `json:"ports,omitempty"`
 	// idleSeconds is how long a connection on which the pod sent last still
 	// counts as busy: longer than the longest pause within a response.
