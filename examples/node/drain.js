@@ -31,6 +31,8 @@ class Drain extends EventEmitter {
     this.longLived = new Map()
   }
 
+  has (of) { return this.inFlight.has(of) || this.longLived.has(of) }
+
   begin (of) { this.inFlight.set(of, performance.now()) }
 
   end (of) {
@@ -85,19 +87,65 @@ function ageOfFirst (begun) {
 
 function attach (server, { host = HOST, port = PORT, token = process.env[TOKEN_ENV] ?? '' } = {}) {
   const drain = new Drain()
-  // Before the application, which may answer at once.
-  server.prependListener('request', (request, response) => {
-    drain.begin(response)
-    response.once('close', () => drain.end(response)) // sent, or its client is gone
-    sayClose(drain, response)
-  })
-  server.prependListener('upgrade', (request, socket) => {
-    drain.begin(socket)
-    drain.moveToLongLived(socket)
-    socket.once('close', () => drain.end(socket))
-  })
+  observe(drain, server)
   drain.listener = listen(drain, host, port, token)
   return drain
+}
+
+// --- What is counted ---------------------------------------------------------
+
+// observe sees what the server gives to the application, just before. It is no
+// listener: with one for 'upgrade' Node.js takes all requests with an Upgrade header
+// (h2c is one) away from 'request', and there are libraries that remove the
+// listeners of others.
+function observe (drain, server) {
+  const { emit } = server
+  const connections = new WeakMap()
+  server.emit = function (event, request, of) {
+    switch (event) {
+      case 'request':
+      case 'checkContinue':
+      case 'checkExpectation':
+        if (isNew(drain, of)) owe(drain, request, of, connections)
+        break
+      case 'upgrade':
+      case 'connect':
+        if (isNew(drain, of)) hand(drain, of)
+    }
+    return emit.apply(this, arguments)
+  }
+}
+
+// isNew is false for what is emitted again, and for what has nobody waiting any more.
+const isNew = (drain, of) => !drain.has(of) && !of.destroyed
+
+// hand counts a connection that is the application's from now on.
+function hand (drain, socket) {
+  drain.begin(socket)
+  drain.moveToLongLived(socket)
+  socket.once('close', () => drain.end(socket))
+}
+
+// owe counts a response until it is sent, or its client is gone.
+function owe (drain, request, response, connections) {
+  drain.begin(response)
+  response.once('close', () => drain.end(response))
+  if (request.httpVersionMajor !== 1) return
+  endWith(request.socket, drain, response, connections)
+  sayClose(drain, response)
+}
+
+// endWith ends a response with its connection: one that waits there for another
+// one to be sent (pipelining) hears nothing of it.
+function endWith (socket, drain, response, connections) {
+  let owed = connections.get(socket)
+  if (!owed) {
+    owed = new Set()
+    connections.set(socket, owed)
+    socket.once('close', () => owed.forEach((one) => drain.end(one)))
+  }
+  owed.add(response)
+  response.once('close', () => owed.delete(response))
 }
 
 // sayClose has a response say that it is the last on its connection, as late as
