@@ -148,15 +148,33 @@ function endWith (socket, drain, response, connections) {
   response.once('close', () => owed.delete(response))
 }
 
-// sayClose has a response say that it is the last on its connection, as late as
-// it can: one that was long at work when the draining began says it, too.
+// sayClose has a response say that it is the last on its connection, whatever the
+// application says, and as late as it can: one that was long at work when the
+// draining began says it, too. A switch of protocols needs its own Connection.
 function sayClose (drain, response) {
   const writeHead = response.writeHead
-  response.writeHead = function (...args) {
-    if (drain.draining) this.shouldKeepAlive = false
-    return writeHead.apply(this, args)
+  response.writeHead = function (code, reason, headers) {
+    if (!drain.draining || Number(code) === 101) return writeHead.apply(this, arguments)
+    if (typeof reason === 'string') return writeHead.call(this, code, reason, closing(headers))
+    return writeHead.call(this, code, closing(headers ?? reason))
   }
 }
+
+// closing is headers in any of the three forms that writeHead takes, with
+// "Connection: close". The form stays: only lists can repeat a name, and
+// setHeader would have writeHead forget the repetitions.
+function closing (headers) {
+  if (!Array.isArray(headers)) {
+    const others = Object.entries(headers ?? {}).filter(([name]) => !isConnection(name))
+    return Object.fromEntries([...others, ['Connection', 'close']])
+  }
+  if (Array.isArray(headers[0])) {
+    return [...headers.filter(([name]) => !isConnection(name)), ['Connection', 'close']]
+  }
+  return [...headers.filter((_, i) => !isConnection(headers[i & ~1])), 'Connection', 'close']
+}
+
+const isConnection = (name) => String(name).toLowerCase() === 'connection'
 
 // --- What is answered --------------------------------------------------------
 
