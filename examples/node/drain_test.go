@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"strings"
 	"testing"
 	"time"
 
@@ -21,40 +20,41 @@ import (
 
 type workload struct{ app, status string }
 
-func start(t *testing.T) workload {
+const patience = 30 * time.Second
+
+// start starts host.js with the status listener on a host, whose application
+// listens to some events.
+func start(t *testing.T, host string, events ...string) workload {
 	t.Helper()
 	node, err := exec.LookPath("node")
 	if err != nil {
 		t.Skip("node is not installed; the journeys of test/e2e run drain.js in pods")
 	}
-	host := fmt.Sprintf("127.95.%d.%d", os.Getpid()>>8&0xff, os.Getpid()&0xff)
-	w := workload{app: host + ":8080", status: host + ":8089"}
-	cmd := exec.CommandContext(t.Context(), node, "testdata/host.js", w.app, w.status)
+	cmd := exec.CommandContext(t.Context(), node, append([]string{"testdata/host.js", host}, events...)...)
 	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Wait() })
-	for _, address := range []string{w.app, w.status} {
-		await(t, address+" listens", func() bool {
-			c, err := net.Dial("tcp", address)
-			if err == nil {
-				_ = c.Close()
-			}
-			return err == nil
-		})
+	var w workload
+	if _, err := fmt.Fscanln(out, &w.app, &w.status); err != nil {
+		t.Fatalf("%s does not say where it listens: %v", node, err)
 	}
 	return w
 }
 
 func await(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if is() {
 			return
 		}
 	}
-	t.Fatalf("not within 30 s: %s", what)
+	t.Fatalf("not within %v: %s", patience, what)
 }
 
 // look is the status as our reader takes it, without its age.
@@ -78,24 +78,28 @@ func (w workload) look(t *testing.T, query string) drainstatus.Status {
 
 func (w workload) notify(t *testing.T, body string) int {
 	t.Helper()
-	response, err := http.Post("http://"+w.status+"/drain", "application/json", strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	return response.StatusCode
+	return w.call(t, "POST", "/drain", body, nil).code
 }
 
 // ask sends a request on a connection and returns the connection and a reader
 // of its responses.
 func (w workload) ask(t *testing.T, path string) (net.Conn, *bufio.Reader) {
 	t.Helper()
+	return w.say(t, "GET "+path+" HTTP/1.1\r\nHost: shop\r\n\r\n")
+}
+
+// say sends bytes on a connection.
+func (w workload) say(t *testing.T, text string) (net.Conn, *bufio.Reader) {
+	t.Helper()
 	c, err := net.Dial("tcp", w.app)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: shop\r\n\r\n", path); err != nil {
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(c, text); err != nil {
 		t.Fatal(err)
 	}
 	return c, bufio.NewReader(c)
@@ -125,7 +129,7 @@ func (w workload) awaitCounts(t *testing.T, inFlight, longLived int64) {
 // The steps follow one another in one workload.
 func TestDrain(t *testing.T) {
 	t.Parallel()
-	w := start(t)
+	w := start(t, "127.0.0.1")
 	if diff := cmp.Diff(drainstatus.Status{Version: 1}, w.look(t, "")); diff != "" {
 		t.Errorf("at first (-want +got):\n%s", diff)
 	}
