@@ -41,8 +41,10 @@ type heldPod struct {
 	policy *v1alpha1.DrainPolicy
 	// since is when its hold began, zero when none did or its end was told.
 	since time.Time
-	// refused is what the API server said to the last try to let it go.
-	refused string
+	// refused is what the API server said to the last try to let it go;
+	// byBudget: since its disruption budget did not allow it.
+	refused  string
+	byBudget bool
 	// version of the pod from which a write was worked out, and when it was
 	// done: the same version is out of date.
 	version string
@@ -146,20 +148,21 @@ func (m *holdMemory) ended(pod *corev1.Pod) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	kept := m.of(pod)
-	kept.since, kept.refused = time.Time{}, ""
+	kept.since, kept.refused, kept.byBudget = time.Time{}, "", false
 }
 
-func (m *holdMemory) refused(pod *corev1.Pod, message string) {
+func (m *holdMemory) refused(pod *corev1.Pod, message string, byBudget bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.of(pod).refused = message
+	kept := m.of(pod)
+	kept.refused, kept.byBudget = message, byBudget
 }
 
-func (m *holdMemory) refusal(pod *corev1.Pod) string {
+func (m *holdMemory) refusal(pod *corev1.Pod) (message string, byBudget bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if kept := m.kept[client.ObjectKeyFromObject(pod)]; kept != nil {
-		return kept.refused
+		return kept.refused, kept.byBudget
 	}
-	return ""
+	return "", false
 }
