@@ -255,13 +255,18 @@ func (r *HoldReconciler) do(ctx context.Context, s drain.Situation, step drain.S
 	return ctrl.Result{RequeueAfter: r.again(s, step)}, nil
 }
 
-// tell says what began or ended, once each.
+// tell says what began or ended, once each, and remembers what goes on.
 func (r *HoldReconciler) tell(ctx context.Context, s drain.Situation, step drain.Step) {
-	if step.Began && r.memory.began(s.Pod, s.Policy, r.since(s.Pod)) {
+	switch {
+	case step.Began:
+		if !r.memory.began(s.Pod, s.Policy, r.since(s.Pod)) {
+			return
+		}
 		logf.FromContext(ctx).Info("held", "policy", nameOf(s.Policy), "message", step.Message)
 		r.Observer.Began(s.Pod, s.Policy, step.Message)
-	}
-	if step.Ended != "" {
+	case step.WaitingFor != "" || step.Watch:
+		r.memory.goesOn(s.Pod, s.Policy, r.since(s.Pod))
+	case step.Ended != "":
 		logf.FromContext(ctx).Info("no longer held", "why", step.Ended, "policy", nameOf(s.Policy))
 		r.ended(s, step.Ended, step.Message)
 	}

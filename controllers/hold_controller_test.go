@@ -208,3 +208,60 @@ func TestAnEvictionBecomesADeletionByItsBudgetOnly(t *testing.T) {
 		}
 	}
 }
+
+// A new leader goes on with a hold that another began: it writes nothing, as
+// long as nothing has changed, and looks at the drain status all the same.
+func TestAHoldThatAnotherLeaderBeganEndsWithItsPod(t *testing.T) {
+	for name, age := range map[string]time.Duration{
+		"written a moment ago": 10 * time.Second,
+		"to be written again":  time.Minute,
+	} {
+		h := newHolding(drain.Delete)
+		h.watched = drain.Watched{
+			Last: drainstatus.Reading{State: drainstatus.Busy, InFlight: 2, Reason: "2 in flight, 0 long-lived"}, At: start,
+		}
+		modelCondition(h.pod, v1alpha1.PodDrained).LastProbeTime = metav1.NewTime(start.Add(-age))
+		if err := h.reconcile(); err != nil {
+			t.Fatal(err)
+		}
+		if !h.followed["uid-1"] {
+			t.Errorf("%s: its drain status is not looked at", name)
+		}
+		h.pod = nil // somebody else's deletion went through
+		h.clock.SetTime(start.Add(5 * time.Second))
+		for range 2 {
+			if err := h.reconcile(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if diff := cmp.Diff(map[types.UID]bool{}, h.followed); diff != "" {
+			t.Errorf("%s: still looked at, once it is gone (-want +got):\n%s", name, diff)
+		}
+		if diff := cmp.Diff([]string{"ended: Gone after 1m5s"}, h.told); diff != "" {
+			t.Errorf("%s: told (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// What this leader let go is not told to have gone, too.
+func TestAReleasedPodIsToldOfOnce(t *testing.T) {
+	h := newHolding(drain.Delete)
+	if err := h.reconcile(); err != nil {
+		t.Fatal(err)
+	}
+	h.clock.SetTime(start.Add(3 * time.Second)) // the cache shows it as it was
+	h.watched = drain.Watched{}
+	if err := h.reconcile(); err != nil {
+		t.Fatal(err)
+	}
+	h.pod = nil
+	if err := h.reconcile(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"ended: Drained after 1m0s"}, h.told); diff != "" {
+		t.Errorf("told (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[types.UID]bool{}, h.followed); diff != "" {
+		t.Errorf("still looked at, once it is gone (-want +got):\n%s", diff)
+	}
+}

@@ -34,7 +34,7 @@ import (
 //     the time wanted so.
 //
 // And at the end: what was asked for has come about, all pods are in rotation,
-// were told so, and nobody writes any more.
+// were told so, and nobody writes any more, or looks at pods that are gone.
 
 const (
 	modelUnrest = 90 * time.Second
@@ -250,6 +250,11 @@ func (m *model) atRest() {
 	}
 	for _, d := range m.drains {
 		d.atRest()
+	}
+	for uid, looks := range m.leader().looks {
+		if looks.p.obj.UID != uid || m.pods[looks.p.obj.Name] != looks.p {
+			m.breaks("%s is gone, and its drain status is looked at for ever", looks.p.obj.Name)
+		}
 	}
 	if quietFor := m.ago(m.last); quietFor < 20*time.Second {
 		m.breaks("a pod was written to %v before the end", quietFor)
