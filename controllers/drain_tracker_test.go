@@ -225,6 +225,7 @@ func TestPodsThatTellNothingWakeNobody(t *testing.T) {
 		want bool
 	}{
 		"start time":  {edit: quiet},
+		"another pod": {edit: func(p *corev1.Pod) { p.UID = "uid-new" }, want: true},
 		"address":     {edit: func(p *corev1.Pod) { p.Status.PodIP = "10.0.0.1" }, want: true},
 		"phase":       {edit: func(p *corev1.Pod) { p.Status.Phase = corev1.PodPending }, want: true},
 		"labels":      {edit: func(p *corev1.Pod) { p.Labels["app"] = "db" }, want: true},
