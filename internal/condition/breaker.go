@@ -35,9 +35,9 @@ type breaker struct {
 	image string
 	// avoided: most pods go without the agent, so that kubectl drain evicts them.
 	avoided bool
-	pods  []AgentPod
-	trial Trial
-	now   time.Time
+	pods    []AgentPod
+	trial   Trial
+	now     time.Time
 }
 
 // condition, and when to look again at the latest; 0 when only events matter.
