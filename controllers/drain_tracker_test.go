@@ -17,14 +17,15 @@ import (
 // standby is a replica that only watches, and what it was shown.
 type standby struct {
 	*Tracker
+	clock   *clocktesting.FakePassiveClock
 	dropped int
 	version int
 	status  v1alpha1.DrainPolicyStatus
 }
 
 func newStandby() *standby {
-	s := &standby{version: 100}
-	s.Tracker = NewTracker(clocktesting.NewFakePassiveClock(start), func() { s.dropped++ })
+	s := &standby{version: 100, clock: clocktesting.NewFakePassiveClock(start)}
+	s.Tracker = NewTracker(s.clock, func() { s.dropped++ })
 	s.onSync(func() bool { return true })
 	return s
 }
