@@ -1,7 +1,8 @@
 package controllers
 
 import (
-	"slices"
+	"maps"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
@@ -9,9 +10,10 @@ import (
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 )
 
-// remembered is how many published drains of a policy a replica remembers, in
-// case it learns of a pod's end only after the leader has published it.
-const remembered = 4096
+// lateFor is by how much the pods may come later than the policies that list
+// their drains: they come through two watches, and one may have to be opened
+// again.
+const lateFor = 10 * time.Minute
 
 // ledger is what one replica knows to be counted in a policy's status. It has
 // seen every version of the policy in order, since each version lists no more
@@ -23,27 +25,35 @@ type ledger struct {
 	version string
 	// total of all counters in that version.
 	total int64
-	// published drains by UID, and in the order in which they were seen.
-	published map[string]bool
-	order     []string
+	// published drains by UID, and when they were seen to be: those that could
+	// else be counted again. See forget.
+	published map[string]time.Time
+}
+
+// has reports whether a drain is known to be counted.
+func (l *ledger) has(uid string) bool {
+	_, published := l.published[uid]
+	return published
 }
 
 // saw takes note of a version of the policy. It returns the drains that it
 // publishes, and how many more it counts that were in no version seen here: a
-// watch that had to start over may have skipped some.
-func (l *ledger) saw(p *v1alpha1.DrainPolicy) (published []string, unseen int64) {
+// watch that had to start over may have skipped some. exists says whether the
+// end of a pod is still to come.
+func (l *ledger) saw(p *v1alpha1.DrainPolicy, exists func(uid string) bool, now time.Time) (published []string, unseen int64) {
 	first := l.policy != p.UID
 	if first {
-		*l = ledger{policy: p.UID, published: map[string]bool{}}
+		*l = ledger{policy: p.UID, published: map[string]time.Time{}}
 	} else if !newer(p.ResourceVersion, l.version) {
 		return nil, 0
 	}
 	for _, r := range p.Status.RecentDrains {
-		if !l.published[r.UID] {
+		if !l.has(r.UID) {
 			published = append(published, r.UID)
+			l.published[r.UID] = now
 		}
 	}
-	l.remember(published)
+	l.forget(p, exists, now)
 	total := sum(p.Status.Drains)
 	if !first {
 		unseen = max(0, total-l.total-int64(len(published)))
@@ -52,15 +62,21 @@ func (l *ledger) saw(p *v1alpha1.DrainPolicy) (published []string, unseen int64)
 	return published, unseen
 }
 
-func (l *ledger) remember(uids []string) {
-	for _, uid := range slices.Backward(uids) { // newest first in the status
-		l.published[uid] = true
-		l.order = append(l.order, uid)
+// forget drops the drains that nothing can have counted again: neither does this
+// version list them, as ended or as going on, nor is the end of their pod still
+// to come. What is kept is a matter of the pods that there are, and not of how
+// many there have been.
+func (l *ledger) forget(p *v1alpha1.DrainPolicy, exists func(uid string) bool, now time.Time) {
+	listed := map[string]bool{}
+	for _, r := range p.Status.RecentDrains {
+		listed[r.UID] = true
 	}
-	for len(l.order) > remembered {
-		delete(l.published, l.order[0])
-		l.order = l.order[1:]
+	for _, d := range p.Status.DrainingPods {
+		listed[d.UID] = true
 	}
+	maps.DeleteFunc(l.published, func(uid string, at time.Time) bool {
+		return !listed[uid] && !exists(uid) && now.Sub(at) >= lateFor
+	})
 }
 
 // newer reports whether a is a later resource version than b. One that cannot

@@ -101,31 +101,32 @@ func (t *Tracker) follow(policy types.NamespacedName, pod *corev1.Pod) bool {
 // SawPodGo takes note of a pod that is gone. missed says that its deletion
 // was not seen, so that pod is only the last state known.
 func (t *Tracker) SawPodGo(pod *corev1.Pod, missed bool) {
-	policy, injected := policyOf(pod)
-	if !injected {
-		return
-	}
-	if policy, ended := t.end(policy, pod, missed); ended {
+	if policy, ended := t.end(pod, missed); ended {
 		t.notify(policy)
 	}
 }
 
 // end moves a drain from live to pending in one step, so that the leader never
 // finds it in neither.
-func (t *Tracker) end(policy types.NamespacedName, pod *corev1.Pod, missed bool) (types.NamespacedName, bool) {
+func (t *Tracker) end(pod *corev1.Pod, missed bool) (types.NamespacedName, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.existing, pod.UID)
+	policy, injected := policyOf(pod)
+	d, drained := t.live[pod.UID]
+	if !injected && !drained { // one that drained may have lost its label since
+		return policy, false
+	}
 	ended := drain.Ended{Pod: pod, Missed: missed, SeenAt: t.clock.Now()}
 	began := deletedAt(pod)
-	if d, known := t.live[pod.UID]; known {
+	if drained {
 		policy, began, ended.GraceSeconds, ended.DeletedAt = d.policy, d.since, d.grace, d.since
 		delete(t.live, pod.UID)
 	}
 	ended.FailedHooks = t.hooks.take(pod.UID, began)
 	l, known := t.ledgers[policy]
 	switch {
-	case known && l.published[string(pod.UID)]: // the leader was quicker
+	case known && l.has(string(pod.UID)): // the leader was quicker
 		return policy, false
 	case !known && t.synced(): // there is no such policy
 		return policy, false
@@ -161,12 +162,15 @@ func (t *Tracker) SawPolicy(p *v1alpha1.DrainPolicy) {
 		l = &ledger{}
 		t.ledgers[key] = l
 	}
-	_, unseen := l.saw(p)
-	kept := slices.DeleteFunc(t.pending[key], func(r v1alpha1.DrainRecord) bool { return l.published[r.UID] })
+	_, unseen := l.saw(p, t.mayEnd, t.clock.Now())
+	kept := slices.DeleteFunc(t.pending[key], func(r v1alpha1.DrainRecord) bool { return l.has(r.UID) })
 	// Drains are published in the order in which they ended.
 	kept = kept[min(unseen, int64(len(kept))):]
 	t.setPending(key, kept)
 }
+
+// mayEnd says that a pod exists, or is not known yet not to.
+func (t *Tracker) mayEnd(uid string) bool { return t.existing[types.UID(uid)] || !t.synced() }
 
 func (t *Tracker) setPending(key types.NamespacedName, kept []v1alpha1.DrainRecord) {
 	t.waiting += len(kept) - len(t.pending[key])
@@ -219,7 +223,7 @@ func (t *Tracker) withUnseen(d Drains, p *v1alpha1.DrainPolicy, l *ledger) Drain
 	for _, listed := range p.Status.DrainingPods {
 		exists := t.existing[types.UID(listed.UID)]
 		seen := slices.ContainsFunc(d.Pending, func(r v1alpha1.DrainRecord) bool { return r.UID == listed.UID })
-		if !exists && !seen && !l.published[listed.UID] {
+		if !exists && !seen && !l.has(listed.UID) {
 			d.Pending = append(d.Pending, drain.NotObserved(listed, t.clock.Now()))
 		}
 	}

@@ -17,14 +17,15 @@ import (
 // standby is a replica that only watches, and what it was shown.
 type standby struct {
 	*Tracker
+	clock   *clocktesting.FakePassiveClock
 	dropped int
 	version int
 	status  v1alpha1.DrainPolicyStatus
 }
 
 func newStandby() *standby {
-	s := &standby{version: 100}
-	s.Tracker = NewTracker(clocktesting.NewFakePassiveClock(start), func() { s.dropped++ })
+	s := &standby{version: 100, clock: clocktesting.NewFakePassiveClock(start)}
+	s.Tracker = NewTracker(s.clock, func() { s.dropped++ })
 	s.onSync(func() bool { return true })
 	return s
 }
@@ -225,6 +226,7 @@ func TestPodsThatTellNothingWakeNobody(t *testing.T) {
 		want bool
 	}{
 		"start time":  {edit: quiet},
+		"another pod": {edit: func(p *corev1.Pod) { p.UID = "uid-new" }, want: true},
 		"address":     {edit: func(p *corev1.Pod) { p.Status.PodIP = "10.0.0.1" }, want: true},
 		"phase":       {edit: func(p *corev1.Pod) { p.Status.Phase = corev1.PodPending }, want: true},
 		"labels":      {edit: func(p *corev1.Pod) { p.Labels["app"] = "db" }, want: true},

@@ -24,29 +24,46 @@ const reasonFailedHook = "FailedPreStopHook"
 // of a pod and the end of its object reach watchers milliseconds apart: only
 // a handler sees every state, a reconcile by key comes too late.
 func (t *Tracker) Watch(ctx context.Context, mgr ctrl.Manager, forget func(*v1alpha1.DrainPolicy)) error {
-	policies, err := handle(ctx, mgr.GetCache(), &v1alpha1.DrainPolicy{}, toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    func(obj any) { on(obj, t.SawPolicy) },
-		UpdateFunc: func(_, obj any) { on(obj, t.SawPolicy) },
-		DeleteFunc: func(obj any) {
-			onGone(obj, func(p *v1alpha1.DrainPolicy, _ bool) {
-				t.ForgetPolicy(keyOf(p))
-				forget(p)
-			})
-		},
-	})
+	policies, err := handle(ctx, mgr.GetCache(), &v1alpha1.DrainPolicy{}, t.policyHandler(forget))
 	if err != nil {
 		return fmt.Errorf("watching policies: %w", err)
 	}
-	pods, err := handle(ctx, mgr.GetCache(), &corev1.Pod{}, toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    func(obj any) { on(obj, t.SawPod) },
-		UpdateFunc: func(_, obj any) { on(obj, t.SawPod) },
-		DeleteFunc: func(obj any) { onGone(obj, t.SawPodGo) },
-	})
+	pods, err := handle(ctx, mgr.GetCache(), &corev1.Pod{}, t.podHandler())
 	if err != nil {
 		return fmt.Errorf("watching pods: %w", err)
 	}
 	t.onSync(func() bool { return policies.HasSynced() && pods.HasSynced() })
 	return t.watchHooks(ctx, mgr)
+}
+
+func (t *Tracker) policyHandler(forget func(*v1alpha1.DrainPolicy)) toolscache.ResourceEventHandler {
+	gone := func(p *v1alpha1.DrainPolicy, _ bool) {
+		t.ForgetPolicy(keyOf(p))
+		forget(p)
+	}
+	return handlerOf(t.SawPolicy, gone)
+}
+
+func (t *Tracker) podHandler() toolscache.ResourceEventHandler {
+	return handlerOf(t.SawPod, t.SawPodGo)
+}
+
+// handlerOf tells of objects that are there, and of those that are gone. Where
+// the watch had to start over, the deletion of one may have been missed (gone is
+// told so); if another has its name by then, that is an update to the informer.
+func handlerOf[T client.Object](saw func(T), gone func(object T, missed bool)) toolscache.ResourceEventHandler {
+	return toolscache.ResourceEventHandlerFuncs{
+		AddFunc: func(obj any) { on(obj, saw) },
+		UpdateFunc: func(before, after any) {
+			was, ok1 := before.(T)
+			is, ok2 := after.(T)
+			if ok1 && ok2 && was.GetUID() != is.GetUID() {
+				gone(was, true)
+			}
+			on(after, saw)
+		},
+		DeleteFunc: func(obj any) { onGone(obj, gone) },
+	}
 }
 
 // watchHooks follows the kubelet's events about failed hooks, in a cache of

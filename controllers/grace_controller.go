@@ -14,7 +14,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 	"github.com/drain-operator/drain-operator/internal/condition"
@@ -103,7 +102,7 @@ func jittered(period time.Duration) time.Duration {
 func (r *GraceReconciler) setup(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("latency").
-		For(&v1alpha1.DrainPolicy{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		For(&v1alpha1.DrainPolicy{}, builder.WithPredicates(edited())).
 		WithOptions(controller.Options{MaxConcurrentReconciles: lookers}).
 		Complete(r)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,6 +16,7 @@ import (
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
+	"github.com/drain-operator/drain-operator/internal/condition"
 	"github.com/drain-operator/drain-operator/internal/drain"
 	"github.com/drain-operator/drain-operator/internal/plan"
 	"github.com/drain-operator/drain-operator/internal/write"
@@ -120,19 +122,14 @@ func (r *HoldReconciler) reconcile(ctx context.Context, request ctrl.Request) (c
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if step.Release != nil {
-		released, err := r.release(ctx, situation, step)
-		if released || err != nil {
-			return ctrl.Result{}, err
-		}
-		if step, err = r.next(ctx, r.refreshed(situation)); err != nil { // the budget refuses: what now?
-			return ctrl.Result{}, err
-		}
+	if step.Release == nil {
+		return r.do(ctx, situation, step)
 	}
-	if err := r.do(ctx, situation, step); err != nil {
-		return ctrl.Result{}, err
+	refusal := r.release(ctx, situation, step)
+	if !isRefusal(refusal) {
+		return ctrl.Result{}, refusal
 	}
-	return ctrl.Result{RequeueAfter: r.again(situation, step)}, nil
+	return r.refused(ctx, situation, refusal)
 }
 
 // over says that there is nothing to hold: the pod is gone, another one has its
@@ -159,7 +156,8 @@ func (r *HoldReconciler) drop(key types.NamespacedName, but types.UID) {
 
 // look gathers what is known. What only held pods need is read for those only.
 func (r *HoldReconciler) look(ctx context.Context, pod *corev1.Pod) (drain.Situation, error) {
-	s := drain.Situation{Pod: pod, Releasing: r.World.Releasing(), Watched: r.Statuses.Seen(pod.UID), Refused: r.memory.refusal(pod)}
+	s := drain.Situation{Pod: pod, Releasing: r.World.Releasing(), Watched: r.Statuses.Seen(pod.UID)}
+	s.Refused, s.ByBudget = r.memory.refusal(pod)
 	var errs [4]error
 	if name, _, ok := plan.InjectedBy(pod); ok {
 		s.Policy, errs[0] = r.World.Policy(ctx, pod.Namespace, name)
@@ -196,35 +194,52 @@ func (r *HoldReconciler) next(ctx context.Context, s drain.Situation) (drain.Ste
 	return step, nil
 }
 
-// release asks for the pod's end. It returns false when its disruption budget
-// refuses that.
-func (r *HoldReconciler) release(ctx context.Context, s drain.Situation, step drain.Step) (bool, error) {
-	err := r.Pods.Release(ctx, s.Pod, *step.Release)
-	if apierrors.IsTooManyRequests(err) {
-		r.memory.refused(s.Pod, err.Error())
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("releasing the pod: %w", err)
+// release asks for the pod's end.
+func (r *HoldReconciler) release(ctx context.Context, s drain.Situation, step drain.Step) error {
+	if err := r.Pods.Release(ctx, s.Pod, *step.Release); err != nil {
+		return fmt.Errorf("releasing the pod: %w", err)
 	}
 	logf.FromContext(ctx).Info("released", "why", step.Release.Why, "as", step.Release.Kind, "policy", nameOf(s.Policy))
 	r.memory.leaves(s.Pod, r.Clock.Now())
 	r.memory.wrote(s.Pod, r.Clock.Now())
 	r.ended(s, step.Release.Why, step.Message)
-	return true, nil
+	return nil
 }
 
-func (r *HoldReconciler) refreshed(s drain.Situation) drain.Situation {
-	s.Refused = r.memory.refusal(s.Pod)
-	return s
+// isRefusal says that the API server answered that it does not let the pod go:
+// its disruption budget (429), an admission policy (403), whatever fails there
+// (500). That the pod has changed is to be looked at again; and of what was not
+// answered, nobody knows whether it was done.
+func isRefusal(err error) bool {
+	var answer apierrors.APIStatus
+	return errors.As(err, &answer) && answer.Status().Code >= http.StatusBadRequest &&
+		!apierrors.IsConflict(err) && !apierrors.IsNotFound(err)
 }
 
-// do does all of a step but the release.
-func (r *HoldReconciler) do(ctx context.Context, s drain.Situation, step drain.Step) error {
+// refused does what is left of a step whose release was refused: the pod's
+// condition then lets everybody else through who asks. What a budget refuses
+// comes by itself; of anything else somebody has to know.
+func (r *HoldReconciler) refused(ctx context.Context, s drain.Situation, refusal error) (ctrl.Result, error) {
+	byBudget := apierrors.IsTooManyRequests(refusal)
+	r.memory.refused(s.Pod, condition.Shorten(refusal.Error()), byBudget)
+	s.Refused, s.ByBudget = r.memory.refusal(s.Pod)
+	step, err := r.next(ctx, s)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	result, err := r.do(ctx, s, step)
+	if err != nil || byBudget {
+		return result, err
+	}
+	return ctrl.Result{}, refusal
+}
+
+// do does all of a step but the release, and says when to look again.
+func (r *HoldReconciler) do(ctx context.Context, s drain.Situation, step drain.Step) (ctrl.Result, error) {
 	if len(step.Conditions) > 0 {
 		if err := r.Pods.SetConditions(ctx, s.Pod, step.Conditions); err != nil {
 			r.memory.failed(s.Pod)
-			return fmt.Errorf("writing the pod's conditions: %w", err)
+			return ctrl.Result{}, fmt.Errorf("writing the pod's conditions: %w", err)
 		}
 		r.memory.wrote(s.Pod, r.Clock.Now())
 	}
@@ -237,16 +252,21 @@ func (r *HoldReconciler) do(ctx context.Context, s drain.Situation, step drain.S
 		r.Teller.Tell(s.Pod, s.Policy, *step.TellDraining)
 	}
 	r.tell(ctx, s, step)
-	return nil
+	return ctrl.Result{RequeueAfter: r.again(s, step)}, nil
 }
 
-// tell says what began or ended, once each.
+// tell says what began or ended, once each, and remembers what goes on.
 func (r *HoldReconciler) tell(ctx context.Context, s drain.Situation, step drain.Step) {
-	if step.Began && r.memory.began(s.Pod, s.Policy, r.since(s.Pod)) {
+	switch {
+	case step.Began:
+		if !r.memory.began(s.Pod, s.Policy, r.since(s.Pod)) {
+			return
+		}
 		logf.FromContext(ctx).Info("held", "policy", nameOf(s.Policy), "message", step.Message)
 		r.Observer.Began(s.Pod, s.Policy, step.Message)
-	}
-	if step.Ended != "" {
+	case step.WaitingFor != "" || step.Watch:
+		r.memory.goesOn(s.Pod, s.Policy, r.since(s.Pod))
+	case step.Ended != "":
 		logf.FromContext(ctx).Info("no longer held", "why", step.Ended, "policy", nameOf(s.Policy))
 		r.ended(s, step.Ended, step.Message)
 	}

@@ -39,10 +39,14 @@ const leavingFor = 10 * time.Second
 type heldPod struct {
 	pod    *corev1.Pod
 	policy *v1alpha1.DrainPolicy
-	// since is when its hold began, zero when none did or its end was told.
+	// since is when its hold began, zero when none did or its end was told; over
+	// says that it was.
 	since time.Time
-	// refused is what the API server said to the last try to let it go.
-	refused string
+	over  bool
+	// refused is what the API server said to the last try to let it go;
+	// byBudget: since its disruption budget did not allow it.
+	refused  string
+	byBudget bool
 	// version of the pod from which a write was worked out, and when it was
 	// done: the same version is out of date.
 	version string
@@ -138,28 +142,39 @@ func (m *holdMemory) began(pod *corev1.Pod, policy *v1alpha1.DrainPolicy, since 
 	if !kept.since.IsZero() {
 		return false
 	}
-	kept.since, kept.policy = since, policy
+	kept.since, kept.policy, kept.over = since, policy, false
 	return true
+}
+
+// goesOn remembers a hold that this leader did not begin: another one did. A
+// pod of which nothing is remembered is not told to have gone, nor forgotten.
+func (m *holdMemory) goesOn(pod *corev1.Pod, policy *v1alpha1.DrainPolicy, since time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if kept := m.of(pod); kept.since.IsZero() && !kept.over {
+		kept.since, kept.policy = since, policy
+	}
 }
 
 func (m *holdMemory) ended(pod *corev1.Pod) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	kept := m.of(pod)
-	kept.since, kept.refused = time.Time{}, ""
+	kept.since, kept.over, kept.refused, kept.byBudget = time.Time{}, true, "", false
 }
 
-func (m *holdMemory) refused(pod *corev1.Pod, message string) {
+func (m *holdMemory) refused(pod *corev1.Pod, message string, byBudget bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.of(pod).refused = message
+	kept := m.of(pod)
+	kept.refused, kept.byBudget = message, byBudget
 }
 
-func (m *holdMemory) refusal(pod *corev1.Pod) string {
+func (m *holdMemory) refusal(pod *corev1.Pod) (message string, byBudget bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if kept := m.kept[client.ObjectKeyFromObject(pod)]; kept != nil {
-		return kept.refused
+		return kept.refused, kept.byBudget
 	}
-	return ""
+	return "", false
 }

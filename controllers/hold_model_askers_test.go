@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/ptr"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
@@ -281,7 +283,7 @@ func (m *model) plans() {
 func (m *model) something() {
 	happenings := []func(){
 		m.scale, m.scale, m.scale, m.person, m.person, m.drainNode, m.drainNode, m.rollout, m.rollout,
-		m.endpoint, m.lateKubelet, m.crash, m.editPolicy, m.losePolicy, m.uninstall, m.changeLeader, m.changeLeader, m.hang, m.hang, m.loseWebhook,
+		m.endpoint, m.lateKubelet, m.crash, m.editPolicy, m.losePolicy, m.uninstall, m.changeLeader, m.changeLeader, m.hang, m.hang, m.loseWebhook, m.forbid,
 	}
 	happenings[m.IntN(len(happenings))]()
 }
@@ -443,6 +445,19 @@ func (m *model) loseWebhook() {
 	m.webhookDown = true
 	m.note("no webhook answers")
 	m.in(m.between(time.Second, 10*time.Second), func() { m.webhookDown = false })
+}
+
+// forbid: the API server refuses whatever the operator asks for, not what others do.
+func (m *model) forbid() {
+	m.forbids = apierrors.NewForbidden(corev1.Resource("pods"), "", errors.New("only people delete"))
+	if m.chance(0.5) {
+		m.forbids = apierrors.NewInternalError(errors.New("failed calling webhook"))
+	}
+	m.note("releases are refused: %v", m.forbids)
+	m.in(m.between(5*time.Second, 60*time.Second), func() {
+		m.forbids, m.forbade = nil, m.now()
+		m.note("releases are no longer refused")
+	})
 }
 
 // calm: no more faults, and everything works.

@@ -36,6 +36,9 @@ type modelPod struct {
 	late        time.Time
 	// deleteAsked says that somebody asked for a DELETE of it, not only to evict it.
 	deleteAsked bool
+	// refusedSince and refusedLast are when the operator's releases were refused,
+	// of those in a row.
+	refusedSince, refusedLast time.Time
 }
 
 type modelEndpoint string

@@ -56,7 +56,8 @@ func (w *modelWish) watch() {
 			return
 		}
 		since, overdue := w.overdue(wish)
-		if !overdue || w.m.ago(since) < modelSlack || w.m.ago(w.m.leader().up) < modelSlack {
+		if !overdue || w.m.ago(since) < modelSlack || w.m.ago(w.m.leader().up) < modelSlack ||
+			w.m.forbids != nil || w.m.ago(w.m.forbade) < modelSlack {
 			w.evictable = 0
 			w.watch()
 			return
@@ -116,9 +117,35 @@ func (p *modelPod) judgeEnd(why string) {
 	}
 }
 
+// judgeRefused: the operator's releases are refused. After the first of them,
+// whoever else asks must be let through.
+func (p *modelPod) judgeRefused(release drain.Release) {
+	m := p.m
+	m.seen["releases refused"]++
+	if release.Why == drain.EndNotHeld { // others are let through without a word
+		return
+	}
+	if m.ago(p.refusedLast) > modelLag+time.Second {
+		p.refusedSince = m.now()
+	}
+	p.refusedLast = m.now()
+	if m.ago(p.refusedSince) > 2*modelLag && !modelSaid(p.obj) {
+		m.breaks("%s: its release is refused for %v, and others are refused, too", p.obj.Name, m.ago(p.refusedSince))
+	}
+}
+
+// modelSaid says that the leader has written that a pod may go.
+func modelSaid(obj *corev1.Pod) bool {
+	d := modelCondition(obj, v1alpha1.PodDrained)
+	return d != nil && d.Status != corev1.ConditionFalse
+}
+
 // judgeConditions: may the leader write this?
 func (p *modelPod) judgeConditions(conditions []corev1.PodCondition) {
 	for _, c := range conditions {
+		if c.Type == v1alpha1.PodDrained && c.Status == corev1.ConditionFalse { // it waits again
+			p.refusedLast = time.Time{}
+		}
 		if c.Type == v1alpha1.PodInRotation && c.Status == corev1.ConditionFalse && modelTrue(p.obj, v1alpha1.PodInRotation) && modelReady(p.obj) {
 			p.judgeTakenOut()
 		}

@@ -193,6 +193,10 @@ func (l *modelLeader) Release(_ context.Context, pod *corev1.Pod, release drain.
 		if err := l.m.conflict(pod); err != nil {
 			return err
 		}
+		if l.m.forbids != nil {
+			p.judgeRefused(release)
+			return l.m.forbids
+		}
 		if release.Kind == drain.Evict && !l.m.budget.mayEvict(p, true) {
 			l.m.seen["evictions refused to the operator"]++
 			return apierrors.NewTooManyRequestsError("Cannot evict pod as it would violate the pod's disruption budget.")

@@ -26,14 +26,15 @@ import (
 //
 // What must never happen is looked at with every step:
 //   - a pod goes with requests in flight, or while it gets new ones, before its bound;
-//   - a pod is held past its bound while somebody leads;
+//   - a pod is held past its bound while somebody leads and may let it go;
+//   - a pod is refused to everybody whose release was tried and refused;
 //   - a pod is taken out of rotation that a disruption budget needs, or an
 //     eviction becomes a deletion;
 //   - a deletion is lost: a wish ends without its pod, and neither its owner nor
 //     the time wanted so.
 //
 // And at the end: what was asked for has come about, all pods are in rotation,
-// were told so, and nobody writes any more.
+// were told so, and nobody writes any more, or looks at pods that are gone.
 
 const (
 	modelUnrest = 90 * time.Second
@@ -127,6 +128,10 @@ type model struct {
 	// loose is when the policy last did not hold; disturbed is when pods were
 	// last lost in a way that no budget is asked for.
 	loose, disturbed time.Time
+	// forbids is what the API server answers to the operator's releases, nil when
+	// it takes them; forbade is until when it last did not.
+	forbids error
+	forbade time.Time
 
 	broken  []string
 	seen    map[string]int
@@ -245,6 +250,11 @@ func (m *model) atRest() {
 	}
 	for _, d := range m.drains {
 		d.atRest()
+	}
+	for uid, looks := range m.leader().looks {
+		if looks.p.obj.UID != uid || m.pods[looks.p.obj.Name] != looks.p {
+			m.breaks("%s is gone, and its drain status is looked at for ever", looks.p.obj.Name)
+		}
 	}
 	if quietFor := m.ago(m.last); quietFor < 20*time.Second {
 		m.breaks("a pod was written to %v before the end", quietFor)

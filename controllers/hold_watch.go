@@ -46,7 +46,7 @@ func (r *HoldReconciler) setup(mgr ctrl.Manager, looked <-chan event.TypedGeneri
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("hold").
 		For(&corev1.Pod{}, builder.WithPredicates(mayBeHeld())).
-		Watches(&v1alpha1.DrainPolicy{}, handler.EnqueueRequestsFromMapFunc(r.podsOf), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.DrainPolicy{}, handler.EnqueueRequestsFromMapFunc(r.podsOf), builder.WithPredicates(edited())).
 		WatchesRawSource(source.TypedChannel(looked, toPod)).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: holders,

@@ -21,6 +21,14 @@ import (
 
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
+// edited passes on edits of a policy's spec, and another policy of the same
+// name: where the deletion of the first one was missed, that is an update, too.
+func edited() predicate.Predicate {
+	return predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		return e.ObjectOld.GetUID() != e.ObjectNew.GetUID()
+	}})
+}
+
 // podChanged passes on the changes of a pod that can change a status, or whose
 // latency is looked at and where. Most are not: probes, conditions, start times.
 func podChanged() predicate.Predicate {
@@ -32,7 +40,8 @@ func podChanged() predicate.Predicate {
 }
 
 func tells(before, after *corev1.Pod) bool {
-	return !maps.Equal(before.Labels, after.Labels) ||
+	return before.UID != after.UID || // whose deletion was missed
+		!maps.Equal(before.Labels, after.Labels) ||
 		!maps.Equal(before.Annotations, after.Annotations) ||
 		before.Status.Phase != after.Status.Phase ||
 		before.Status.PodIP != after.Status.PodIP ||

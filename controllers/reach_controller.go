@@ -13,7 +13,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/drain-operator/drain-operator/api/v1alpha1"
 	"github.com/drain-operator/drain-operator/internal/condition"
@@ -76,7 +75,7 @@ func afterLook(period time.Duration) time.Duration {
 func (r *ReachReconciler) setup(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("reach").
-		For(&v1alpha1.DrainPolicy{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		For(&v1alpha1.DrainPolicy{}, builder.WithPredicates(edited())).
 		WithOptions(controller.Options{MaxConcurrentReconciles: reachers}).
 		Complete(r)
 }

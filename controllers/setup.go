@@ -13,7 +13,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
@@ -109,7 +108,7 @@ func (r *PolicyReconciler) forget(p *v1alpha1.DrainPolicy) {
 func (r *PolicyReconciler) setup(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("drainpolicy").
-		Watches(&v1alpha1.DrainPolicy{}, r.onPolicy(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.DrainPolicy{}, r.onPolicy(), builder.WithPredicates(edited())).
 		Watches(&corev1.Pod{}, r.onPod(), builder.WithPredicates(podChanged())).
 		WatchesRawSource(source.Func(r.onDrain)).
 		WatchesRawSource(source.Func(r.onLook)).

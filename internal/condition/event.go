@@ -1,6 +1,7 @@
 package condition
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -96,6 +97,21 @@ func said(records []v1alpha1.DrainRecord) string {
 		parts = append(parts, fmt.Sprintf("and %d more", more))
 	}
 	return Shorten(strings.Join(parts, "; "))
+}
+
+// largest renders so many counts, the largest first: "3 of a, 1 of b, and 2 more".
+func largest(counts map[string]int32, most int) string {
+	names := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		return cmp.Or(cmp.Compare(counts[b], counts[a]), strings.Compare(a, b))
+	})
+	var parts []string
+	for _, name := range names[:min(len(names), most)] {
+		parts = append(parts, fmt.Sprintf("%d %s", counts[name], name))
+	}
+	if more := len(names) - len(parts); more > 0 {
+		parts = append(parts, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // listed renders counts, the names in order: "3 of a, 1 of b".

@@ -3,6 +3,7 @@ package condition
 import (
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -38,7 +39,7 @@ func heldPods(p *v1alpha1.DrainPolicy, wished []*corev1.Pod) []v1alpha1.HeldPod 
 		held = append(held, v1alpha1.HeldPod{
 			Name: pod.Name, UID: string(pod.UID),
 			Since:      metav1.NewTime(wish.Since),
-			Until:      metav1.NewTime(wish.Until(drain.MaxHold(p))),
+			Until:      metav1.NewTime(written(wish.Until(drain.MaxHold(p)))),
 			WaitingFor: waitingFor(pod),
 		})
 	}
@@ -49,6 +50,15 @@ func heldPods(p *v1alpha1.DrainPolicy, wished []*corev1.Pod) []v1alpha1.HeldPod 
 		return strings.Compare(a.UID, b.UID)
 	})
 	return held[:min(len(held), MaxHeldPods)]
+}
+
+// written is a time as the API can have it: somebody else may have written the
+// last that it has as the beginning of a hold.
+func written(t time.Time) time.Time {
+	if last := time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC); t.After(last) {
+		return last
+	}
+	return t
 }
 
 var waits = []v1alpha1.WaitingFor{

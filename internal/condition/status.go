@@ -110,6 +110,7 @@ func Decide(f Facts) Decision {
 		frontsCovered(f.Policy, fronts, f.Fronts != nil, status.GracePeriod),
 		connectionsYoungEnough(f.Policy, status.RecentDrains, f.Deployed),
 	} {
+		c.Message = Shorten(c.Message) // one that is too long keeps all else from being written
 		c.ObservedGeneration = f.Policy.Generation
 		c.LastTransitionTime = metav1.NewTime(f.Now)
 		meta.SetStatusCondition(&status.Conditions, c)
@@ -191,7 +192,7 @@ func podsInjected(p *v1alpha1.DrainPolicy, c Coverage) metav1.Condition {
 	}
 }
 
-// conflicting names the winners, and why they win.
+// conflicting names the three that win most pods, and why they win.
 func conflicting(c Coverage) metav1.Condition {
 	if len(c.Lost) == 0 {
 		return metav1.Condition{
@@ -205,7 +206,7 @@ func conflicting(c Coverage) metav1.Condition {
 	}
 	return metav1.Condition{
 		Type: v1alpha1.ConditionConflicting, Status: metav1.ConditionTrue,
-		Reason: v1alpha1.ReasonOutranked, Message: "pods that this policy selects get another one: " + listed(lost),
+		Reason: v1alpha1.ReasonOutranked, Message: "pods that this policy selects get another one: " + largest(lost, maxNamed),
 	}
 }
 

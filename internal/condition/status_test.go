@@ -143,13 +143,26 @@ func TestPodsInjected(t *testing.T) {
 }
 
 func TestConflicting(t *testing.T) {
-	got := conflicting(Coverage{Lost: map[Loss]int32{{"b", policy.WhyNamed}: 1, {"a", policy.WhySpecific}: 3}})
-	want := metav1.Condition{
-		Type: v1alpha1.ConditionConflicting, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonOutranked,
-		Message: "pods that this policy selects get another one: 3 a (MoreRequirements), 1 b (NamedByPod)",
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("condition (-want +got):\n%s", diff)
+	for name, tc := range map[string]struct {
+		lost map[Loss]int32
+		want string
+	}{
+		"two winners": {
+			lost: map[Loss]int32{{"b", policy.WhyNamed}: 1, {"a", policy.WhySpecific}: 3},
+			want: "3 a (MoreRequirements), 1 b (NamedByPod)",
+		},
+		"many": {
+			lost: map[Loss]int32{{"a", policy.WhyOlder}: 1, {"b", policy.WhyOlder}: 9, {"c", policy.WhyOlder}: 2, {"d", policy.WhyNamed}: 2, {"e", policy.WhyOlder}: 1},
+			want: "9 b (Older), 2 c (Older), 2 d (NamedByPod), and 2 more",
+		},
+	} {
+		want := metav1.Condition{
+			Type: v1alpha1.ConditionConflicting, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonOutranked,
+			Message: "pods that this policy selects get another one: " + tc.want,
+		}
+		if diff := cmp.Diff(want, conflicting(Coverage{Lost: tc.lost})); diff != "" {
+			t.Errorf("%s: condition (-want +got):\n%s", name, diff)
+		}
 	}
 }
 

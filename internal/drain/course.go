@@ -34,8 +34,9 @@ type Situation struct {
 	// Watched is what the leader has seen of the pod's drain status.
 	Watched Watched
 	// Refused is what the API server said to the last Release, empty when
-	// it was not refused.
-	Refused string
+	// it was not refused. ByBudget says that the pod's disruption budget refused.
+	Refused  string
+	ByBudget bool
 }
 
 // Watched is what was seen of a pod's drain status, since the leader began to

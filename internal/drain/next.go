@@ -54,11 +54,13 @@ const (
 //     propagationSeconds after that; then it is looked at, and Release when
 //     drained for two looks in a row, or unreadable three times in a row, the
 //     last of them just now, with onStatusFailure Release.
-//  8. a Release that was refused (an Eviction, by its budget): PodDrained True,
-//     waiting for the eviction, tried again every second. Past the bound the
-//     pod serves on meanwhile, and also after 10 s if its budget wants more
-//     healthy pods than there are. A budget that wants no healthy pod refuses only
-//     because this one is out of rotation: then it is deleted.
+//  8. a Release that was refused (an Eviction by its budget, anything by an
+//     admission policy): PodDrained True, so that whoever asks again is let
+//     through, waiting for the eviction, tried again every second. Past the bound
+//     a pod whose Eviction is refused serves on meanwhile, and also after 10 s if
+//     its budget wants more healthy pods than there are. A budget that wants no
+//     healthy pod refuses only because this one is out of rotation: then it is
+//     deleted.
 func Next(s Situation, now time.Time) Step {
 	if s.Pod == nil || s.Pod.DeletionTimestamp != nil || !HasReadinessGate(s.Pod) {
 		return Step{}
@@ -111,7 +113,7 @@ func (c course) noLongerHeld() (Step, bool) {
 	if Holds(c.Policy) && !c.Releasing && !c.NamespaceTerminating {
 		return Step{}, false
 	}
-	if c.wish.Kind == Evict && c.Refused != "" { // the budget has the last word
+	if c.wish.Kind == Evict && c.Refused != "" { // whoever refuses it has the last word
 		return c.staysIn(EndNotHeld), true
 	}
 	step := c.asItIs(tryAgain)
@@ -308,7 +310,7 @@ func (c course) releases(why HoldEnd, reason, message string) Step {
 // from being evicted, it is deleted.
 func (c course) release(why HoldEnd) *Release {
 	kind := c.wish.Kind
-	if c.Refused != "" && OutOfRotation(c.Pod) && wantNothing(c.Pod, c.Budgets) {
+	if c.ByBudget && OutOfRotation(c.Pod) && wantNothing(c.Pod, c.Budgets) {
 		kind = Delete
 	}
 	return &Release{Kind: kind, GraceSeconds: c.wish.GraceSeconds, Why: why}

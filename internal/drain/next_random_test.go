@@ -156,7 +156,7 @@ func (r situations) any() (drain.Situation, time.Time) {
 		s.Leaving[s.Pod.UID] = true
 	}
 	if r.chance(0.3) {
-		s.Refused = "the budget"
+		s.Refused, s.ByBudget = "the budget", r.chance(0.5)
 	}
 	return s, moment(at + 0.25)
 }

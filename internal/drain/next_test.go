@@ -369,7 +369,7 @@ func TestNext(t *testing.T) {
 		},
 		"an eviction that is refused since nobody is healthy, which nobody has to be": {
 			s: drain.Situation{
-				Pod: evicted(out()).Pod, Policy: policyWeb(), Watched: looks(2, 18, 19), Refused: "the budget",
+				Pod: evicted(out()).Pod, Policy: policyWeb(), Watched: looks(2, 18, 19), Refused: "the budget", ByBudget: true,
 				Budgets: []*policyv1.PodDisruptionBudget{budget(0, 0)},
 			},
 			at: 20,
@@ -377,6 +377,18 @@ func TestNext(t *testing.T) {
 				Release:    releaseFor(drain.EndDrained),
 				Conditions: []corev1.PodCondition{now(v1alpha1.PodDrained, corev1.ConditionTrue, "Drained", "drained; its end is refused: the budget", 20, 20)},
 				Watch:      true, TellDraining: yes, WaitingFor: "Eviction", Message: "drained; its end is refused: the budget", After: time.Second,
+			},
+		},
+		"an eviction that somebody else refuses, and nobody has to be healthy": {
+			s: drain.Situation{
+				Pod: evicted(out()).Pod, Policy: policyWeb(), Watched: looks(2, 18, 19), Refused: "an admission policy",
+				Budgets: []*policyv1.PodDisruptionBudget{budget(0, 0)},
+			},
+			at: 20,
+			want: drain.Step{
+				Release:    &drain.Release{Kind: drain.Evict, Why: drain.EndDrained},
+				Conditions: []corev1.PodCondition{now(v1alpha1.PodDrained, corev1.ConditionTrue, "Drained", "drained; its end is refused: an admission policy", 20, 20)},
+				Watch:      true, TellDraining: yes, WaitingFor: "Eviction", Message: "drained; its end is refused: an admission policy", After: time.Second,
 			},
 		},
 		"an eviction that is refused for 10 s, since too few are healthy": {
