@@ -5,14 +5,20 @@
 UNIT_PACKAGES = $(shell go list ./... | grep -v -E '/test/(chart|integration/.*|e2e|lifecycle)$$|/examples/envtest$$')
 
 .PHONY: test
-test: test-unit test-chart integration-packages ## Run everything: unit tests, the chart, a real API server, a real cluster.
-	@# Both mostly wait.
+test: ## Run everything: unit tests, the chart, a real API server, a real cluster.
+	@# Of each pair at least one mostly waits.
+	@$(MAKE) --no-print-directory -j2 test-unit packages-with-programs
 	@$(MAKE) --no-print-directory -j2 webhook-suite test-cluster
 	@$(MAKE) --no-print-directory test-on-clusters
 
+.PHONY: packages-with-programs
+packages-with-programs: test-chart
+	@$(MAKE) --no-print-directory integration-packages
+
 .PHONY: test-unit
 test-unit: ## Test what needs neither an API server nor a cluster.
-	go test $(UNIT_PACKAGES)
+	@# Some of the longest wait.
+	go test -p 4 $(UNIT_PACKAGES)
 
 # The suite of the webhook mostly waits: it runs in several processes, each with
 # an API server of its own.

@@ -22,9 +22,6 @@ type Facts struct {
 	ClosesAlways bool
 	// Proxy: it stands before an application in the same pod.
 	Proxy bool
-	// HangsUp: it closes the connection of a WebSocket with its close frame, and
-	// does not wait for the client's.
-	HangsUp bool
 }
 
 // Failure is one cause of failures in a cell, for which a reason is looked for.
@@ -70,12 +67,6 @@ var rules = []rule{
 			return f.Balancer == "NodePort" && f.Client == Fresh && f.Cause == "refused" && f.Variant == Covered && f.Times == 1
 		},
 		"The node refused the connection itself: kube-proxy's rules did not match its one packet. [balancers.md](../balancers.md) has what was captured on the node. More than one of these would not be explained by it.",
-	},
-	{
-		func(f Failure) bool {
-			return f.Variant == Covered && f.Client == WebSocket && f.Facts.HangsUp && f.proxied() && (f.Cause == CutUntold || f.Cause == Lost) && f.Times <= 2
-		},
-		"The server hangs up with its close frame, and answers what the client sends just then with RST: a proxy that is late passes that on, and drops the frame. Whoever sends the close frame has to wait for the other's; with an application frame the client closes, and nothing is lost. It is one WebSocket of a hundred and more: what there is beyond would not be explained by it.",
 	},
 	{
 		func(f Failure) bool { return f.Variant == None && f.Client.LongLived() },

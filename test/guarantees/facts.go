@@ -8,7 +8,7 @@ var facts = map[string]Facts{
 	"gunicorn-sync":    {OnTerm: Finishes, ClosesAlways: true},
 	"gunicorn-gthread": {OnTerm: Finishes},
 	"gunicorn-gevent":  {OnTerm: Finishes},
-	"uvicorn":          {OnTerm: Finishes, HangsUp: true},
+	"uvicorn":          {OnTerm: Finishes},
 	"hypercorn":        {OnTerm: Finishes},
 	"nginx":            {OnTerm: AtOnce, Proxy: true},
 	"haproxy":          {OnTerm: AtOnce, Proxy: true},
