@@ -290,6 +290,7 @@ func moments() map[string]moment {
 	wait := []string{"run", "--", "sh", "-c", "echo under way; exec sleep 600"}
 	return map[string]moment{
 		"up, node starting":      {args: []string{"up"}, line: "starting the node"},
+		"up, etcd ready":         {args: []string{"up"}, line: "etcd is ready"}, // and an image is being assembled
 		"up, containerd ready":   {args: []string{"up"}, line: "containerd is ready"},
 		"up, API server ready":   {args: []string{"up"}, line: "kube-apiserver is ready"},
 		"up, kubelet ready":      {args: []string{"up"}, line: "kubelet is ready"},

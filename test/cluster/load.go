@@ -115,7 +115,7 @@ func (c *Cluster) loadPauseImage(ctx context.Context, s *state) error {
 		Name:       "pause",
 		Binaries:   []image.Binary{{Package: "./test/cluster/cmd/pause", Path: "/pause"}},
 		Entrypoint: []string{"/pause"},
-		Temp:       c.path("node"),
+		Temp:       c.Dir,
 	}
 	index, err := image.Build(ctx, c.Repo, spec, []string{"linux/" + runtime.GOARCH})
 	if err != nil {
