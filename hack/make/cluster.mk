@@ -50,6 +50,8 @@ image-existing:
 ifeq ($(CLUSTER),existing)
 	@test -n "$(REGISTRY)" || { echo 'CLUSTER=existing: set REGISTRY to one that the cluster pulls from, such as registry.example.com/team'; exit 2; }
 	@go run ./hack/image/cmd $(if $(IMAGE_SPEC),-spec $(IMAGE_SPEC)) -push $(REGISTRY) $(IMAGES)
+else
+	@:
 endif
 
 .PHONY: image-push

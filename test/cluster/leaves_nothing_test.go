@@ -235,9 +235,25 @@ func (h *harness) pidNamespace(t *testing.T) string {
 }
 
 // processesIn lists the processes of the nodes, and those that name the state
-// directory. One that has ended and waits to be collected by the host's first
-// process is none any more.
+// directory.
 func processesIn(nodes []string, dir string) []string {
+	return append(inside(nodes), naming(dir)...)
+}
+
+// inside lists the processes of the nodes.
+func inside(nodes []string) []string {
+	return processes(func(_, namespace string) bool { return slices.Contains(nodes, namespace) })
+}
+
+// naming lists the processes that name the state directory.
+func naming(dir string) []string {
+	return processes(func(command, _ string) bool { return strings.Contains(command, dir) })
+}
+
+// processes that match by their command line and the namespace of their ids. One
+// that has ended and waits to be collected by the host's first process is none
+// any more.
+func processes(match func(command, namespace string) bool) []string {
 	var found []string
 	all, _ := filepath.Glob("/proc/[0-9]*")
 	for _, process := range all {
@@ -247,7 +263,7 @@ func processesIn(nodes []string, dir string) []string {
 		}
 		command, _ := os.ReadFile(process + "/cmdline")
 		namespace, _ := os.Readlink(process + "/ns/pid")
-		if strings.Contains(string(command), dir) || slices.Contains(nodes, namespace) {
+		if match(string(command), namespace) {
 			found = append(found, fmt.Sprintf("%s %q", process, command))
 		}
 	}
@@ -269,13 +285,14 @@ func waitFor(t *testing.T, what string, left func() []string) {
 
 func (h *harness) assertNothingLeft(t *testing.T, before hostState, nodes ...string) {
 	t.Helper()
-	if left := processesIn(nodes, h.dir); len(left) > 0 {
-		t.Errorf("processes left: %v", left)
+	if left := inside(nodes); len(left) > 0 {
+		t.Errorf("processes left in the node: %v", left)
 	}
+	// A compiler that the command had started ends by itself, and cleans up.
+	waitFor(t, "processes", func() []string { return naming(h.dir) })
 	if _, err := os.Stat(h.dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("state directory is still there (%v)", err)
 	}
-	// A compiler that the command had started ends by itself, and cleans up.
 	waitFor(t, "temporary files", func() []string { return namesIn(t, h.temp) })
 	if left := h.cgroups(t); len(left) > 0 {
 		t.Errorf("cgroups left: %v", left)
